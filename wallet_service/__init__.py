@@ -1,1 +1,69 @@
-"""wallet_service."""
+"""The till: accounts, a double-entry ledger in integer fen, orders confirmed by bound codes. Usable without the bot.
+
+Everything public is named here: ``async with Wallet.open(url) as wallet:``, then typed commands. The codes of all refusals,
+with their facts, stand in ``wallet_service.errors``; demo data in ``wallet_service.demo``.
+"""
+
+from wallet_service import errors
+from wallet_service.commands import Transfer
+from wallet_service.context import SHANGHAI, LoginLimit, Randomness
+from wallet_service.database import Database
+from wallet_service.environment import close_environment, from_environment
+from wallet_service.errors import ConfigurationError, SchemaError, WalletError
+from wallet_service.masks import mask_name, mask_phone
+from wallet_service.migrations import migrate
+from wallet_service.money import MAX_AMOUNT, Fen
+from wallet_service.numbers import is_phone, is_wallet_number
+from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
+from wallet_service.views import (
+    Balance,
+    Fault,
+    HistoryItem,
+    Login,
+    LoginChallenge,
+    Notice,
+    Order,
+    PayeeMatch,
+    Period,
+    Person,
+    Report,
+)
+from wallet_service.wallet import Wallet
+
+__all__ = [
+    "MAX_AMOUNT",
+    "SHANGHAI",
+    "Balance",
+    "ConfigurationError",
+    "Database",
+    "Fault",
+    "Fee",
+    "Fen",
+    "Figure",
+    "HistoryItem",
+    "Limits",
+    "Login",
+    "LoginChallenge",
+    "LoginLimit",
+    "Notice",
+    "Order",
+    "PayeeMatch",
+    "Period",
+    "Person",
+    "Profile",
+    "Randomness",
+    "Report",
+    "SchemaError",
+    "Transfer",
+    "Wallet",
+    "WalletError",
+    "close_environment",
+    "errors",
+    "from_environment",
+    "is_phone",
+    "is_wallet_number",
+    "mask_name",
+    "mask_phone",
+    "migrate",
+    "packaged_profiles",
+]

@@ -1,0 +1,58 @@
+"""What every part of the wallet works with, and the two things that tests replace: the clock and the randomness."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, timezone
+
+from wallet_service.database import Database
+from wallet_service.keys import Keys
+from wallet_service.profile import Profile
+
+SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # no daylight saving since 1991; needs no time-zone database
+
+
+def utc_now() -> datetime:
+    """Give the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Randomness:
+    """Where unpredictable numbers come from."""
+
+    below: Callable[[int], int] = secrets.randbelow
+    octets: Callable[[int], bytes] = secrets.token_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLimit:
+    """How many login codes one phone may be sent (project defaults)."""
+
+    per_ten_minutes: int = 5
+    per_day: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One open wallet's parts."""
+
+    database: Database
+    keys: Keys
+    profiles: Mapping[str, Profile]
+    clock: Callable[[], datetime]
+    random: Randomness
+    login_limit: LoginLimit
+    system: dict[tuple[str, str], int] = field(default_factory=dict)  # (city, kind) → id of a system account
+
+    def now(self) -> datetime:
+        """Give the present moment in UTC, in whole milliseconds as the database keeps it."""
+        moment = self.clock().astimezone(UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def day_start(day: date) -> datetime:
+    """Give the moment in UTC at which a day begins in Asia/Shanghai."""
+    return datetime(day.year, day.month, day.day, tzinfo=SHANGHAI).astimezone(UTC)

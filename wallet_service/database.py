@@ -1,0 +1,119 @@
+"""One database for everything durable, shared by the wallet and the conversations.
+
+SQLite: WAL, synchronous=FULL, and one writer queue per process (an asyncio lock, then BEGIN IMMEDIATE, so that check and
+debit cannot be split by another writer). Plain reads run in autocommit: one statement, no BEGIN and no ROLLBACK round trip.
+PostgreSQL: ordinary transactions; the statements that decide about money lock their rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from wallet_service.errors import ConfigurationError
+
+BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
+READERS = 4  # pooled read connections
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",  # else INSERT OR REPLACE could delete an entry unseen
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
+)
+
+
+def parse_url(url: str) -> URL:
+    """Read a database URL and choose the async driver; a bare ``sqlite://`` names no file and is left without one."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("the database URL cannot be read") from None
+    if parsed.get_backend_name() == "sqlite":
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise ConfigurationError(f"databases of the kind {parsed.get_backend_name()} are not supported: use sqlite or postgresql")
+
+
+def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
+    cursor = dbapi_connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class Database:
+    """Hands out connections: ``read`` for single statements, ``write`` for transactions, ``snapshot`` for long checks."""
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine | None = None) -> None:
+        self._writer = writer
+        self._reader = reader or writer.execution_options(isolation_level="AUTOCOMMIT")
+        self.is_sqlite = writer.dialect.name == "sqlite"
+        self._queue = asyncio.Lock()
+
+    @staticmethod
+    def connect(url: URL) -> Database:
+        """Make the engines for a URL; nothing is opened before the first statement."""
+        if url.get_backend_name() != "sqlite":
+            return Database(create_async_engine(url, pool_pre_ping=True))
+        # The driver must not begin transactions of its own: its deferred BEGIN lets two tasks check one balance.
+        driver = {"isolation_level": None}
+        writer = create_async_engine(url, connect_args=driver, pool_size=1, max_overflow=0)
+        reader = create_async_engine(
+            url,
+            connect_args=driver,
+            pool_size=READERS,
+            max_overflow=READERS,
+            isolation_level="AUTOCOMMIT",
+            skip_autocommit_rollback=True,
+            pool_reset_on_return=None,
+        )
+        for engine in (writer, reader):
+            event.listen(engine.sync_engine, "connect", _set_pragmas)
+        event.listen(writer.sync_engine, "begin", _begin_immediate)
+        return Database(writer, reader)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in autocommit, for statements that each stand alone."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that may write: committed at the end of the block, rolled back by an exception."""
+        async with AsyncExitStack() as stack:
+            if self.is_sqlite:
+                await stack.enter_async_context(self._queue)
+            yield await stack.enter_async_context(self._writer.begin())
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection on which several reads see one state, without stopping writers."""
+        if not self.is_sqlite:
+            async with self._writer.connect() as plain:
+                yield await plain.execution_options(isolation_level="REPEATABLE READ")
+            return
+        async with self._reader.connect() as connection:
+            await connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                await connection.exec_driver_sql("ROLLBACK")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._reader.dispose()
+        await self._writer.dispose()

@@ -1,0 +1,239 @@
+"""Every refusal of the wallet: one class a condition, a stable ``code``, and the figures as ``facts``.
+
+Facts are JSON values: fen as integers, times as ISO 8601 in UTC, ids as given. ``lifted_by`` names the intent that raises a
+limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when only time does.
+
+| code | facts | when |
+|---|---|---|
+| invalid_amount | | the amount is no whole number of fen |
+| amount_not_positive | amount | zero or less |
+| amount_too_large | amount, limit | more than any wallet could hold |
+| invalid_phone | | not a mainland mobile number |
+| invalid_key | | a key that is empty or longer than 255 characters |
+| invalid_note | limit | the note is longer than ``limit`` characters |
+| unknown_city | city | no profile of that name |
+| key_reused | | the key was used before with other content |
+| not_logged_in | | the actor token is missing, forged or of another conversation |
+| not_allowed | | the actor acts for somebody else |
+| too_many_codes | limit, retry_at | too many codes asked for this phone (retry_at null: for this order, for good) |
+| challenge_not_found | | no such login, or it was used already |
+| wrong_code | tries_left | the code is wrong; ``tries_left`` more are allowed |
+| code_expired | expired_at | the code's five minutes are over |
+| login_locked | tries | too many wrong codes: this login is over |
+| order_locked | tries | too many wrong codes: the order is refused for good |
+| already_open | city | that person has a wallet there |
+| no_wallet | city | the person has no wallet in that city |
+| wallet_frozen | city | the person's wallets are frozen: money may not leave |
+| payee_not_found | | no such wallet |
+| payee_unavailable | | the payee's wallet cannot receive now (no reason is told) |
+| payee_limit_exceeded | | the payee's wallet may not hold that much (no figure is told) |
+| self_transfer | | payer and payee are one person |
+| single_limit_exceeded | amount, limit, lifted_by | above the limit of one payment |
+| daily_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day |
+| yearly_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the year |
+| insufficient_funds | amount, fee, available, missing | the wallet holds less than amount and fee |
+| order_not_found | | no such order of this actor |
+| order_not_open | status | the order is posted, cancelled or refused already |
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class WalletError(Exception):
+    """A refusal: nothing was moved. ``code`` names the reply, ``facts`` fill its figures."""
+
+    code: ClassVar[str] = "wallet_error"
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(self.code)
+        self.facts: dict[str, Any] = facts
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.facts.items())})"
+
+
+class InvalidAmount(WalletError):
+    """The amount is no whole number of fen."""
+
+    code = "invalid_amount"
+
+
+class AmountNotPositive(WalletError):
+    """Zero or less."""
+
+    code = "amount_not_positive"
+
+
+class AmountTooLarge(WalletError):
+    """More than any wallet could hold."""
+
+    code = "amount_too_large"
+
+
+class InvalidPhone(WalletError):
+    """Not a mainland mobile number."""
+
+    code = "invalid_phone"
+
+
+class InvalidKey(WalletError):
+    """A key that is empty or longer than 255 characters."""
+
+    code = "invalid_key"
+
+
+class InvalidNote(WalletError):
+    """The note is too long."""
+
+    code = "invalid_note"
+
+
+class UnknownCity(WalletError):
+    """No profile of that name."""
+
+    code = "unknown_city"
+
+
+class KeyReused(WalletError):
+    """The key was used before with other content."""
+
+    code = "key_reused"
+
+
+class NotLoggedIn(WalletError):
+    """The actor token is missing, forged or of another conversation."""
+
+    code = "not_logged_in"
+
+
+class NotAllowed(WalletError):
+    """The actor acts for somebody else."""
+
+    code = "not_allowed"
+
+
+class TooManyCodes(WalletError):
+    """Too many codes were asked for."""
+
+    code = "too_many_codes"
+
+
+class ChallengeNotFound(WalletError):
+    """No such login, or it was used already."""
+
+    code = "challenge_not_found"
+
+
+class WrongCode(WalletError):
+    """The code is wrong; some tries are left."""
+
+    code = "wrong_code"
+
+
+class CodeExpired(WalletError):
+    """The code's time is over."""
+
+    code = "code_expired"
+
+
+class LoginLocked(WalletError):
+    """Too many wrong codes: this login is over."""
+
+    code = "login_locked"
+
+
+class OrderLocked(WalletError):
+    """Too many wrong codes: the order is refused for good."""
+
+    code = "order_locked"
+
+
+class AlreadyOpen(WalletError):
+    """That person has a wallet there."""
+
+    code = "already_open"
+
+
+class NoWallet(WalletError):
+    """The person has no wallet in that city."""
+
+    code = "no_wallet"
+
+
+class WalletFrozen(WalletError):
+    """The person's wallets are frozen."""
+
+    code = "wallet_frozen"
+
+
+class PayeeNotFound(WalletError):
+    """No such wallet."""
+
+    code = "payee_not_found"
+
+
+class PayeeUnavailable(WalletError):
+    """The payee's wallet cannot receive now."""
+
+    code = "payee_unavailable"
+
+
+class PayeeLimitExceeded(WalletError):
+    """The payee's wallet may not hold that much."""
+
+    code = "payee_limit_exceeded"
+
+
+class SelfTransfer(WalletError):
+    """Payer and payee are one person."""
+
+    code = "self_transfer"
+
+
+class SingleLimitExceeded(WalletError):
+    """Above the limit of one payment."""
+
+    code = "single_limit_exceeded"
+
+
+class DailyLimitExceeded(WalletError):
+    """Above what is left of the day."""
+
+    code = "daily_limit_exceeded"
+
+
+class YearlyLimitExceeded(WalletError):
+    """Above what is left of the year."""
+
+    code = "yearly_limit_exceeded"
+
+
+class InsufficientFunds(WalletError):
+    """The wallet holds less than amount and fee."""
+
+    code = "insufficient_funds"
+
+
+class OrderNotFound(WalletError):
+    """No such order of this actor."""
+
+    code = "order_not_found"
+
+
+class OrderNotOpen(WalletError):
+    """The order is posted, cancelled or refused already."""
+
+    code = "order_not_open"
+
+
+BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletError.__subclasses__()}
+
+
+class SchemaError(RuntimeError):
+    """The database's schema is not the one this version speaks; the message says what to do."""
+
+
+class ConfigurationError(ValueError):
+    """A setting is missing or unusable; the message names it."""

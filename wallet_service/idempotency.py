@@ -1,0 +1,98 @@
+"""Each operation once: what a key did is kept with it, refusals too, and given again to whoever repeats the key.
+
+The inputs are kept only as a keyed hash, since they may hold a code. A key belongs to the person who acts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import errors, views
+from wallet_service.context import Context
+from wallet_service.schema import replays
+
+T = TypeVar("T")
+LONGEST_KEY = 255
+ATTEMPTS = 3  # a transaction that lost a race (PostgreSQL: serialisation, unique key) is run again this often in all
+_LOST_RACES = ("40001", "40P01", "23505")
+
+
+def _encode(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _encode(field) for name, field in asdict(value).items()}
+    return {"$at": value.isoformat()} if isinstance(value, datetime) else value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict) and "$at" in value:
+        return datetime.fromisoformat(value["$at"])
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _restore(outcome: dict[str, Any]) -> Any:
+    if "error" in outcome:
+        raise errors.BY_CODE[outcome["error"]](**outcome["facts"])
+    if "view" not in outcome:
+        return None
+    view = getattr(views, outcome["view"])
+    return view(**{name: _decode(value) for name, value in outcome["value"].items()})
+
+
+def _is_lost_race(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _LOST_RACES
+
+
+async def once(
+    context: Context, operation: str, scope: int, key: str, inputs: object, work: Callable[[AsyncConnection], Awaitable[T]]
+) -> T:
+    """Do ``work`` in one transaction unless the key was used before; then give what came of it that time.
+
+    A :class:`WalletError` raised by ``work`` is an outcome: what was written before it is kept, and so is the refusal.
+    """
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise errors.InvalidKey
+    content = json.dumps([operation, inputs], ensure_ascii=False, separators=(",", ":"), default=_encode)
+    digest = context.keys.mac("replay", content.encode())
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return await _attempt(context, scope, key, digest, work)
+        except DBAPIError as error:
+            if attempt == ATTEMPTS or not _is_lost_race(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    refusal: errors.WalletError | None = None
+    async with context.database.write() as connection:
+        known = (
+            await connection.execute(
+                select(replays.c.digest, replays.c.outcome).where(replays.c.scope == scope, replays.c.key == key)
+            )
+        ).one_or_none()
+        if known is not None:
+            if known.digest != digest:
+                raise errors.KeyReused
+            result: T = _restore(known.outcome)
+            return result
+        outcome: dict[str, Any]
+        try:
+            result = await work(connection)
+            outcome = {} if result is None else {"view": type(result).__name__, "value": _encode(result)}
+        except errors.WalletError as error:
+            refusal = error
+            outcome = {"error": error.code, "facts": error.facts}
+        await connection.execute(
+            insert(replays).values(scope=scope, key=key, digest=digest, outcome=outcome, created_at=context.now())
+        )
+    if refusal is not None:
+        raise refusal
+    return result

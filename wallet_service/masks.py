@@ -1,0 +1,13 @@
+"""What others may see of a person: the rest is starred out."""
+
+from __future__ import annotations
+
+
+def mask_name(name: str) -> str:
+    """Star out the family name, and everything when there is nothing else to show."""
+    return "*" + name[1:] if len(name) > 1 else "*" * len(name)
+
+
+def mask_phone(phone: str) -> str:
+    """Keep the first three and last four digits of a mobile number."""
+    return f"{phone[:3]}****{phone[-4:]}"

@@ -1,0 +1,176 @@
+"""What people must be told outside the chat: rows written with the change they tell of, claimed by the bot, which finds the words.
+
+A row holds ids and a counter, never a code: the code is derived at the moment in which it is sent. A claim is a lease of a
+minute, so a sender that dies loses nothing; a notice whose order or login is over by then is void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from wallet_service.codes import LOGIN_CODE, ORDER_CODE, login_text, order_text
+from wallet_service.context import Context
+from wallet_service.masks import mask_name, mask_phone
+from wallet_service.schema import accounts, challenges, orders, outbox, users
+from wallet_service.views import Notice
+
+LEASE = timedelta(seconds=60)
+GIVE_UP_AFTER = 10  # attempts
+_CHANNELS = {"login_code": "sms", "payment_code": "sms"}  # everything else goes to the person's doors
+
+_payer, _payee = accounts.alias("payer"), accounts.alias("payee")
+_sender, _receiver = users.alias("sender"), users.alias("receiver")
+_DETAILS = (
+    select(
+        outbox.c.id,
+        outbox.c.kind,
+        outbox.c.user_id,
+        outbox.c.order_id,
+        outbox.c.counter,
+        outbox.c.attempts,
+        users.c.phone.label("user_phone"),
+        challenges.c.phone.label("challenge_phone"),
+        challenges.c.status.label("challenge_status"),
+        challenges.c.nonce.label("challenge_nonce"),
+        challenges.c.expires_at.label("challenge_expires_at"),
+        orders.c.kind.label("order_kind"),
+        orders.c.status.label("order_status"),
+        orders.c.counter.label("order_counter"),
+        orders.c.actor_id,
+        orders.c.payer_id,
+        orders.c.payee_id,
+        orders.c.amount,
+        orders.c.fee,
+        orders.c.note,
+        orders.c.nonce,
+        orders.c.expires_at,
+        orders.c.posted_at,
+        orders.c.receipt_no,
+        _payer.c.city.label("payer_city"),
+        _payee.c.city.label("payee_city"),
+        _payee.c.name.label("payee_account"),
+        _sender.c.name.label("payer_name"),
+        _sender.c.phone.label("payer_phone"),
+        _receiver.c.name.label("payee_name"),
+        _receiver.c.phone.label("payee_phone"),
+    )
+    .outerjoin(users, users.c.id == outbox.c.user_id)
+    .outerjoin(challenges, challenges.c.id == outbox.c.challenge_id)
+    .outerjoin(orders, orders.c.id == outbox.c.order_id)
+    .outerjoin(_payer, _payer.c.id == orders.c.payer_id)
+    .outerjoin(_payee, _payee.c.id == orders.c.payee_id)
+    .outerjoin(_sender, _sender.c.id == orders.c.actor_id)
+    .outerjoin(_receiver, _receiver.c.id == _payee.c.user_id)
+)
+
+
+def notice_row(
+    kind: str,
+    now: datetime,
+    *,
+    user_id: int | None = None,
+    order_id: int | None = None,
+    challenge_id: int | None = None,
+    counter: int = 0,
+) -> dict[str, Any]:
+    """Give the row of a notice that waits from now on."""
+    return {
+        "kind": kind,
+        "status": "waiting",
+        "user_id": user_id,
+        "order_id": order_id,
+        "challenge_id": challenge_id,
+        "counter": counter,
+        "attempts": 0,
+        "due_at": now,
+        "created_at": now,
+    }
+
+
+async def claim_notices(context: Context, limit: int) -> tuple[Notice, ...]:
+    """Take notices that are due, oldest first, for a minute; nothing due costs one read."""
+    now = context.now()
+    due = select(outbox.c.id).where(outbox.c.status == "waiting", outbox.c.due_at <= now).order_by(outbox.c.id).limit(limit)
+    async with context.database.read() as connection:
+        if (await connection.execute(due.limit(1))).first() is None:
+            return ()
+    claim = (
+        update(outbox)
+        .where(outbox.c.id.in_(due.with_for_update(skip_locked=True)))
+        .values(due_at=now + LEASE, attempts=outbox.c.attempts + 1)
+        .returning(outbox.c.id)
+    )
+    async with context.database.write() as connection:
+        claimed = [row.id for row in await connection.execute(claim)]
+        found = await connection.execute(_DETAILS.where(outbox.c.id.in_(claimed)).order_by(outbox.c.id))
+        rows = [dict(row) for row in found.mappings()]
+        dead = [row["id"] for row in rows if not _is_alive(row, now)]
+        if dead:
+            await connection.execute(update(outbox).where(outbox.c.id.in_(dead)).values(status="void"))
+    return tuple(_notice(context, row) for row in rows if row["id"] not in dead)
+
+
+def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
+    if row["attempts"] > GIVE_UP_AFTER:
+        return False
+    if row["kind"] == "login_code":
+        return bool(row["challenge_status"] == "open" and now < row["challenge_expires_at"])
+    if row["kind"] == "payment_code":
+        return bool(row["order_status"] == "proposed" and now < row["expires_at"] and row["order_counter"] == row["counter"])
+    return True
+
+
+def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
+    if row["kind"] == "login_code":
+        text = login_text(row["challenge_phone"], row["challenge_nonce"])
+        facts: dict[str, Any] = {
+            "code": context.keys.code(LOGIN_CODE, text, row["counter"]),
+            "expires_at": row["challenge_expires_at"].isoformat(),
+        }
+    else:
+        facts = _order_facts(row)
+        if row["kind"] == "payment_code":
+            facts["code"] = context.keys.code(ORDER_CODE, order_text(row["order_kind"], row), row["counter"])
+            facts["expires_at"] = row["expires_at"].isoformat()
+    return Notice(
+        id=row["id"],
+        kind=row["kind"],
+        to=row["challenge_phone"] or row["user_phone"],
+        channel=_CHANNELS.get(row["kind"], "doors"),
+        user_id=row["user_id"],
+        facts=facts,
+    )
+
+
+def _order_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "order_id": row["order_id"],
+        "order_kind": row["order_kind"],
+        "amount": row["amount"],
+        "fee": row["fee"],
+        "city": row["payee_city"] if row["kind"] == "money_received" else row["payer_city"],
+        "payer_name_masked": mask_name(row["payer_name"]),
+        "payer_phone_masked": mask_phone(row["payer_phone"]),
+        "payee_name_masked": mask_name(row["payee_name"]) if row["payee_phone"] else row["payee_account"],
+        "payee_phone_masked": mask_phone(row["payee_phone"]) if row["payee_phone"] else "",
+        "note": row["note"],
+        "receipt_no": row["receipt_no"],
+        "at": row["posted_at"].isoformat() if row["posted_at"] else None,
+    }
+
+
+async def notice_sent(context: Context, notice_id: int) -> None:
+    """Mark a notice as delivered; it never comes again."""
+    async with context.database.write() as connection:
+        await connection.execute(update(outbox).where(outbox.c.id == notice_id).values(status="sent"))
+
+
+async def notice_failed(context: Context, notice_id: int, retry_at: datetime) -> None:
+    """Let a notice that could not be delivered come again at ``retry_at``."""
+    async with context.database.write() as connection:
+        waiting = (outbox.c.id == notice_id) & (outbox.c.status == "waiting")
+        await connection.execute(update(outbox).where(waiting).values(due_at=retry_at))

@@ -1,0 +1,110 @@
+"""Who somebody is, whom they know, and which wallet a name, phone or number leads to: one SELECT each."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Row, and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import errors
+from wallet_service.context import Context
+from wallet_service.masks import mask_name, mask_phone
+from wallet_service.numbers import is_phone, is_wallet_number, plain_digits
+from wallet_service.schema import accounts, contacts, users
+from wallet_service.views import PayeeMatch, Person
+
+_PERSON = (
+    select(users, accounts.c.city.label("city")).outerjoin(accounts, accounts.c.user_id == users.c.id).order_by(accounts.c.id)
+)
+_friend = users.alias("friend")
+
+
+async def person_on(connection: AsyncConnection, user_id: int) -> Person:
+    """Read a person on a connection that is already there."""
+    rows = (await connection.execute(_PERSON.where(users.c.id == user_id))).all()
+    if not rows:
+        raise errors.NotLoggedIn
+    first = rows[0]
+    return Person(
+        id=first.id,
+        name=first.name,
+        phone_masked=mask_phone(first.phone),
+        name_masked=mask_name(first.name),
+        level=first.level,
+        status=first.status,
+        default_city=first.default_city,
+        cities=tuple(row.city for row in rows if row.city is not None),
+    )
+
+
+async def person(context: Context, user_id: int) -> Person:
+    """Show a person to themselves."""
+    async with context.database.read() as connection:
+        return await person_on(connection, user_id)
+
+
+async def contact_names(context: Context, user_id: int) -> tuple[str, ...]:
+    """Give the names under which a person may speak of their contacts: as kept, and in full."""
+    wanted = (
+        select(contacts.c.name, _friend.c.name.label("full"))
+        .join(_friend, _friend.c.id == contacts.c.user_id)
+        .where(contacts.c.owner_id == user_id)
+        .order_by(contacts.c.id)
+    )
+    async with context.database.read() as connection:
+        rows = (await connection.execute(wanted)).all()
+    return tuple(dict.fromkeys(name for row in rows for name in (row.name, row.full) if name))
+
+
+async def find_payees(context: Context, user_id: int, text: str, *, city: str) -> tuple[PayeeMatch, ...]:
+    """Find the wallets that a contact's name, a phone or a wallet number means.
+
+    A person with several wallets is paid into the one of the payer's city, else into their default one; a wallet number
+    means exactly that wallet. Names are looked for among the user's contacts only.
+    """
+    digits = plain_digits(text)
+    name = unicodedata.normalize("NFKC", text).strip()
+    if is_wallet_number(digits):
+        condition = accounts.c.number == digits
+    elif is_phone(digits):
+        condition = users.c.phone == digits
+    elif name:
+        condition = and_(contacts.c.id.is_not(None), or_(contacts.c.name == name, users.c.name == name))
+    else:
+        return ()
+    wanted = (
+        select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"))
+        .join(users, users.c.id == accounts.c.user_id)
+        .outerjoin(contacts, and_(contacts.c.user_id == users.c.id, contacts.c.owner_id == user_id))
+        .where(condition)
+        .order_by(contacts.c.id, users.c.id)
+    )
+    async with context.database.read() as connection:
+        rows = (await connection.execute(wanted)).all()
+    return tuple(_match(row) for row in _one_wallet_each(rows, city))
+
+
+def _one_wallet_each(rows: Iterable[Row[Any]], city: str) -> list[Row[Any]]:
+    chosen: dict[int, Row[Any]] = {}
+    for row in rows:
+        best = chosen.get(row.id)
+        if best is None or _rank(row, city) < _rank(best, city):
+            chosen[row.id] = row
+    return list(chosen.values())
+
+
+def _rank(row: Row[Any], city: str) -> int:
+    return 0 if row.city == city else 1 if row.city == row.default_city else 2
+
+
+def _match(row: Row[Any]) -> PayeeMatch:
+    return PayeeMatch(
+        wallet_id=row.number,
+        name_masked=mask_name(row.name),
+        phone_masked=mask_phone(row.phone),
+        city=row.city,
+        known=row.contact_id is not None,
+    )

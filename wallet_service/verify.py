@@ -1,0 +1,136 @@
+"""The full check: every invariant of the ledger and the hash chain, on one snapshot."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service.chain import LATE_COMMITS, START, link_hash, sign_head
+from wallet_service.context import Context
+from wallet_service.schema import accounts, chain_head, entries, links, orders
+from wallet_service.views import Fault, Report
+
+MOST_FAULTS = 100  # a broken ledger is told by its first faults; a million lines tell no more
+PAGE = 5_000
+
+
+async def verify(context: Context) -> Report:
+    """Check everything; the report lists what is broken."""
+    async with context.database.snapshot() as connection:
+        faults = [
+            *[fault async for fault in _balances(connection)],
+            *[fault async for fault in _orders(connection)],
+            *[fault async for fault in _chain(context, connection)],
+        ]
+        counts = [
+            (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+            for table in (accounts, orders, entries, links)
+        ]
+    return Report(*counts, faults=tuple(faults[:MOST_FAULTS]))
+
+
+async def _pages(connection: AsyncConnection, wanted: Any, cursor: Any) -> AsyncIterator[Row[Any]]:
+    """Walk a large result in the order of an ascending column, a page at a time."""
+    last = 0
+    while True:
+        rows = (await connection.execute(wanted.where(cursor > last).order_by(cursor).limit(PAGE))).all()
+        for row in rows:
+            yield row
+        if len(rows) < PAGE:
+            return
+        last = getattr(rows[-1], cursor.key)
+
+
+async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """A balance is the fold of its entries, each entry tells the balance after it, no wallet is below zero, all add up to zero."""
+    folded: dict[int, int] = {}
+    async for entry in _pages(connection, select(entries), entries.c.id):
+        for account, delta, told in (
+            (entry.debit_id, -entry.amount, entry.debit_balance),
+            (entry.credit_id, entry.amount, entry.credit_balance),
+        ):
+            folded[account] = folded.get(account, 0) + delta
+            if folded[account] != told:
+                yield Fault("running_balance", f"entry {entry.id}", f"account {account}: told {told}, is {folded[account]}")
+                folded[account] = told
+        if entry.amount <= 0:
+            yield Fault("amount", f"entry {entry.id}", f"{entry.amount} fen")
+    total = 0
+    async for account in _pages(connection, select(accounts), accounts.c.id):
+        total += account.balance
+        expected = folded.get(account.id, 0)
+        if account.balance != expected:
+            yield Fault("balance", f"account {account.id}", f"kept {account.balance}, entries say {expected}")
+        if account.kind not in ("clearing", "promotions") and not 0 <= account.held <= account.balance:
+            yield Fault("overdraft", f"account {account.id}", f"balance {account.balance}, held {account.held}")
+    if total != 0:
+        yield Fault("sum", "accounts", f"all balances add up to {total} fen instead of 0")
+
+
+async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """A posted order has exactly its own entries, once; any other order has none."""
+    principal, fee = entries.alias("principal"), entries.alias("fee_entry")
+    wanted = (
+        select(
+            orders.c.id,
+            orders.c.status,
+            orders.c.amount,
+            orders.c.fee,
+            principal.c.amount.label("moved"),
+            fee.c.amount.label("charged"),
+            and_(principal.c.debit_id == orders.c.payer_id, principal.c.credit_id == orders.c.payee_id).label("same_parties"),
+        )
+        .outerjoin(principal, and_(principal.c.order_id == orders.c.id, principal.c.kind == orders.c.kind))
+        .outerjoin(fee, and_(fee.c.order_id == orders.c.id, fee.c.kind == "fee"))
+    )
+    async for row in _pages(connection, wanted, orders.c.id):
+        posted = row.status == "posted"
+        expected = (row.amount, row.fee or None) if posted else (None, None)
+        if (row.moved, row.charged) != expected or (posted and not row.same_parties):
+            yield Fault("order", f"order {row.id}", f"{row.status}: expected {expected}, entries say {(row.moved, row.charged)}")
+    stray = (
+        select(entries.c.id)
+        .join(orders, orders.c.id == entries.c.order_id)
+        .where(and_(entries.c.kind != orders.c.kind, entries.c.kind != "fee"))
+        .limit(MOST_FAULTS)
+    )
+    for entry_id in (await connection.execute(stray)).scalars():
+        yield Fault("order", f"entry {entry_id}", "is no part of its order")
+
+
+async def _chain(context: Context, connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """Every link hashes its entry and the link before it, the head is signed, nothing sealed is missing."""
+    head = (await connection.execute(select(chain_head))).one_or_none()
+    position, previous = 0, START
+    wanted = select(links.c.position, links.c.hash, links.c.entry_id, entries).outerjoin(
+        entries, entries.c.id == links.c.entry_id
+    )
+    async for row in _pages(connection, wanted, links.c.position):
+        position += 1
+        if row.position != position:
+            yield Fault("chain", f"link {position}", "is missing")
+            position = row.position
+        if row.id is None:
+            yield Fault("chain", f"link {row.position}", f"entry {row.entry_id} is missing")
+        elif not hmac.compare_digest(link_hash(previous, row.position, row._mapping), row.hash):
+            yield Fault("chain", f"entry {row.entry_id}", "is not what was sealed")
+        previous = row.hash
+    sealed, end = (head.position, head.hash) if head else (0, START)
+    if (sealed, end) != (position, previous):
+        yield Fault("chain", "head", f"the chain ends at {position}, the head says {sealed}")
+    if head is None:
+        return
+    if not hmac.compare_digest(sign_head(context, head.position, head.hash), head.signature):
+        yield Fault("chain", "head", "the signature is not ours (or the secret key is another one)")
+    skipped = (
+        select(entries.c.id)
+        .outerjoin(links, links.c.entry_id == entries.c.id)
+        .where(or_(entries.c.id <= head.watermark - LATE_COMMITS), links.c.entry_id.is_(None))
+        .limit(MOST_FAULTS)
+    )
+    for entry_id in (await connection.execute(skipped)).scalars():
+        yield Fault("chain", f"entry {entry_id}", "was slipped in behind the chain")

@@ -1,0 +1,147 @@
+"""What the wallet answers: frozen values, fen as integers, times in UTC, other people's names and phones masked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+
+OrderStatus = Literal["proposed", "authorised", "posted", "expired", "cancelled", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user. ``level`` is the e-CNY class (4: phone only … 1: seen at the counter); ``name`` is empty until verified."""
+
+    id: int
+    name: str
+    phone_masked: str
+    name_masked: str
+    level: int
+    status: str
+    default_city: str
+    cities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PayeeMatch:
+    """A wallet that a payee's name, phone or number led to; ``known`` tells the user's own contacts."""
+
+    wallet_id: str
+    name_masked: str
+    phone_masked: str
+    city: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Fen in one wallet: ``available`` may be spent now, ``held`` is reserved."""
+
+    city: str
+    wallet_id: str
+    available: int
+    held: int
+    status: str
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days in Asia/Shanghai, the end exclusive."""
+
+    start: date
+    end: date
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One movement as its owner sees it: ``amount`` in fen, negative when money left. ``id`` is the cursor for ``before``."""
+
+    id: int
+    order_id: int
+    kind: str
+    amount: int
+    counterparty: str
+    note: str
+    at: datetime
+    status: str
+    balance_after: int
+    city: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A proposed or finished movement of money, as its payer sees it. ``refusal`` is the error code of a refused order."""
+
+    id: int
+    kind: str
+    status: OrderStatus
+    amount: int
+    fee: int
+    city: str
+    payee_wallet: str
+    payee_city: str
+    payee_name_masked: str
+    payee_phone_masked: str
+    note: str
+    created_at: datetime
+    expires_at: datetime
+    tries_left: int
+    posted_at: datetime | None
+    receipt_no: str | None
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginChallenge:
+    """A login that waits for the code sent to a phone."""
+
+    id: str
+    phone_masked: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A proven phone; ``user_id`` is None when it has no wallet yet (then ``open_account``)."""
+
+    user_id: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell a person outside the chat. ``facts`` may hold a code: it exists only here, and is never logged."""
+
+    id: int
+    kind: str
+    to: str = field(repr=False)
+    channel: str
+    user_id: int | None
+    facts: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One broken invariant: what, where, and the figures."""
+
+    check: str
+    where: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of a full check of the ledger."""
+
+    accounts: int
+    orders: int
+    entries: int
+    sealed: int
+    faults: tuple[Fault, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether every invariant holds."""
+        return not self.faults

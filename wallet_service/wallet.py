@@ -1,0 +1,259 @@
+"""The wallet: one object that everything else talks to, and that opens and closes all it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from wallet_service import chain, logins, orders, outbox, people, reading
+from wallet_service.commands import Transfer
+from wallet_service.context import Context, LoginLimit, Randomness, utc_now
+from wallet_service.database import Database, parse_url
+from wallet_service.errors import ConfigurationError
+from wallet_service.keys import Keys
+from wallet_service.ledger import ensure_system_accounts
+from wallet_service.migrations import check, current, upgrade
+from wallet_service.profile import Profile, packaged_profiles, profile_of
+from wallet_service.verify import verify
+from wallet_service.views import (
+    Balance,
+    HistoryItem,
+    Login,
+    LoginChallenge,
+    Notice,
+    Order,
+    PayeeMatch,
+    Period,
+    Person,
+    Report,
+)
+
+
+class Wallet:
+    """Accounts, ledger, orders, logins and notices behind typed methods; made by :meth:`open`.
+
+    ``key`` (1-255 characters) names one wish: repeated with the same content it gives the same result, with other content
+    it is refused. Amounts are fen, times UTC. Every refusal is a :class:`WalletError`; see ``errors`` for the codes.
+    """
+
+    def __init__(self, context: Context, sealer: chain.Sealer) -> None:
+        self._context = context
+        self._sealer = sealer
+        self._notices = asyncio.Event()
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(
+        url: str,
+        *,
+        secret: str | bytes | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        random: Randomness | None = None,
+        profiles: Mapping[str, Profile] | None = None,
+        login_limit: LoginLimit | None = None,
+        seal_after: float = 0.2,
+    ) -> AsyncIterator[Wallet]:
+        """Open the wallet in a database: an empty one is migrated, one of another version refused.
+
+        Without ``secret``, SQLite keeps a random one in a file beside the database, readable by its owner only;
+        ``sqlite://`` without a file is a temporary database with a passing secret. ``seal_after`` is in seconds.
+        """
+        location, folder = _locate(parse_url(url))
+        try:
+            keys = Keys(secret if secret is not None else _kept_secret(location, temporary=folder is not None))
+            database = Database.connect(location)
+            try:
+                await _prepare(database)
+                shown = profiles if profiles is not None else packaged_profiles()
+                context = Context(database, keys, shown, clock, random or Randomness(), login_limit or LoginLimit())
+                await ensure_system_accounts(context)
+                sealer = chain.Sealer(context, seal_after)
+                sealer.start()
+                try:
+                    yield Wallet(context, sealer)
+                finally:
+                    await sealer.stop()
+            finally:
+                await database.close()
+        finally:
+            if folder is not None:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    @property
+    def database(self) -> Database:
+        """The database, for the other tables that live beside the wallet's."""
+        return self._context.database
+
+    @property
+    def context(self) -> Context:
+        """The parts, for this package's own tools (demo data, benchmarks)."""
+        return self._context
+
+    # Identity
+
+    def sign_actor(self, user_id: int, conversation: str) -> str:
+        """Make the token that proves who acts in a conversation."""
+        return self._context.keys.sign_actor(user_id, conversation)
+
+    def verify_actor(self, token: str, conversation: str) -> int:
+        """Give the user id that a token proves, or refuse with ``not_logged_in``."""
+        return self._context.keys.verify_actor(token, conversation)
+
+    async def start_login(self, phone: str, *, key: str) -> LoginChallenge:
+        """Send a login code to a phone, registered or not."""
+        challenge = await logins.start_login(self._context, phone, key=key)
+        self._notices.set()
+        return challenge
+
+    async def finish_login(self, challenge_id: str, code: str, *, key: str) -> Login:
+        """Take the code of a login."""
+        return await logins.finish_login(self._context, challenge_id, code, key=key)
+
+    async def open_account(self, challenge_id: str, *, city: str, key: str) -> Person:
+        """Open the first wallet of a phone that a login has proven."""
+        return await logins.open_account(self._context, challenge_id, city=city, key=key)
+
+    async def open_wallet(self, user_id: int, city: str, *, key: str) -> Person:
+        """Open a further wallet in another city."""
+        return await logins.open_wallet(self._context, user_id, city, key=key)
+
+    async def person(self, user_id: int) -> Person:
+        """Show a person to themselves."""
+        return await people.person(self._context, user_id)
+
+    async def contact_names(self, user_id: int) -> tuple[str, ...]:
+        """Give the names under which a person may speak of their contacts."""
+        return await people.contact_names(self._context, user_id)
+
+    async def find_payees(self, user_id: int, text: str, *, city: str) -> tuple[PayeeMatch, ...]:
+        """Find the wallets that a contact's name, a phone or a wallet number means, from a wallet in ``city``."""
+        return await people.find_payees(self._context, user_id, text, city=city)
+
+    # Money
+
+    async def balance(self, user_id: int, city: str | None = None) -> Balance:
+        """Give what the person's wallet in a city (else their default one) holds."""
+        return await reading.balance(self._context, user_id, city)
+
+    async def history(
+        self,
+        user_id: int,
+        period: Period | None = None,
+        *,
+        city: str | None = None,
+        limit: int = 10,
+        before: int | None = None,
+    ) -> tuple[HistoryItem, ...]:
+        """Give a wallet's movements, newest first; ``before`` is the id of the last item already seen."""
+        return await reading.history(self._context, user_id, period, city=city, limit=limit, before=before)
+
+    async def propose(self, command: Transfer, *, actor: int, key: str, replaces: int | None = None) -> Order:
+        """Keep an order and send the code that confirms exactly it; ``replaces`` cancels an open one with it."""
+        proposed = await orders.propose(self._context, command, actor=actor, key=key, replaces=replaces)
+        self._notices.set()
+        return proposed
+
+    async def authorize(self, order_id: int, code: str, *, actor: int, key: str) -> Order:
+        """Take an order's code and post it, once."""
+        posted = await orders.authorize(self._context, order_id, code, actor=actor, key=key)
+        self._sealer.wake()
+        self._notices.set()
+        return posted
+
+    async def resend_code(self, order_id: int, *, actor: int, key: str) -> Order:
+        """Send a new code for an open order; the old one is dead."""
+        fresh = await orders.resend_code(self._context, order_id, actor=actor, key=key)
+        self._notices.set()
+        return fresh
+
+    async def cancel(self, order_id: int, *, actor: int, key: str) -> Order:
+        """Cancel an open order."""
+        return await orders.cancel(self._context, order_id, actor=actor, key=key)
+
+    async def order(self, order_id: int, *, actor: int) -> Order:
+        """Show an order to its payer."""
+        return await orders.order(self._context, order_id, actor)
+
+    # Notices
+
+    async def claim_notices(self, limit: int = 20) -> tuple[Notice, ...]:
+        """Take notices that are due, for a minute."""
+        return await outbox.claim_notices(self._context, limit)
+
+    async def wait_for_notices(self, timeout: float) -> None:  # noqa: ASYNC109 (the wait itself is the wish here)
+        """Sleep until this process writes a notice, at most ``timeout`` seconds (other processes write some too)."""
+        try:
+            await asyncio.wait_for(self._notices.wait(), timeout)
+        except TimeoutError:
+            return
+        self._notices.clear()
+
+    async def notice_sent(self, notice_id: int) -> None:
+        """Mark a notice as delivered."""
+        await outbox.notice_sent(self._context, notice_id)
+
+    async def notice_failed(self, notice_id: int, retry_at: datetime) -> None:
+        """Let an undelivered notice come again at ``retry_at``."""
+        await outbox.notice_failed(self._context, notice_id, retry_at)
+
+    # The books
+
+    @property
+    def cities(self) -> tuple[str, ...]:
+        """The cities that have a profile."""
+        return tuple(self._context.profiles)
+
+    def profile(self, city: str) -> Profile:
+        """Give a city's limits, fees and features with their sources."""
+        return profile_of(self._context.profiles, city)
+
+    async def seal(self) -> int:
+        """Chain what is posted and not chained yet, now; give how many entries that were."""
+        return await chain.seal(self._context)
+
+    async def verify(self) -> Report:
+        """Check every invariant of the ledger and the hash chain."""
+        return await verify(self._context)
+
+
+async def _prepare(database: Database) -> None:
+    async with database.read() as connection:
+        empty = await connection.run_sync(current) is None
+        if not empty:
+            await connection.run_sync(check)
+            return
+    async with database.write() as connection:  # a second process may have migrated meanwhile: upgrading again does nothing
+        await connection.run_sync(upgrade)
+
+
+def _locate(url: URL) -> tuple[URL, Path | None]:
+    """Give a temporary file to a SQLite URL that names none."""
+    if url.get_backend_name() != "sqlite" or url.database not in (None, "", ":memory:"):
+        return url, None
+    folder = Path(tempfile.mkdtemp(prefix="zhanggui-"))
+    return url.set(database=str(folder / "wallet.db")), folder
+
+
+def _kept_secret(url: URL, *, temporary: bool) -> str:
+    if temporary:
+        return secrets.token_hex(32)
+    if url.get_backend_name() != "sqlite" or url.database is None:
+        raise ConfigurationError("a secret key is needed for this database")
+    path = Path(url.database + ".key")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text("ascii").strip()
+    secret = secrets.token_hex(32)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret)
+    return secret

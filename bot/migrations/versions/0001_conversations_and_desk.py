@@ -1,0 +1,119 @@
+"""Conversations, doors, turns, events and pushes; agents, sessions, handoffs."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _conversations()
+    _agents()
+    _handoffs()
+
+
+def _conversations() -> None:
+    op.create_table(
+        "conversations",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("person", sa.Integer, index=True),
+        sa.Column("holder", sa.Integer),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "doors",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("channel", sa.String(32), nullable=False),
+        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
+        sa.Column("used_at", sa.BigInteger, nullable=False),
+        sa.UniqueConstraint("channel", "sender"),
+    )
+    op.create_table(
+        "turns",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("channel", sa.String(32), nullable=False),
+        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("message_id", sa.String(255), nullable=False),
+        sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False),
+        sa.Column("outcome", sa.Text, nullable=False),
+        sa.UniqueConstraint("channel", "sender", "message_id"),
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("data", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "pushes",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("channel", sa.String(32), nullable=False),
+        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("reply", sa.Text, nullable=False),
+        sa.Column("taken", sa.Boolean, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Index("pushes_waiting", "channel", "sender", "taken"),
+    )
+
+
+def _agents() -> None:
+    op.create_table(
+        "agents",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.String(32), nullable=False, unique=True),
+        sa.Column("password", sa.String(255), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "agent_sessions",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("token", sa.String(64), nullable=False, unique=True),
+        sa.Column("agent_id", sa.ForeignKey("agents.id"), nullable=False, index=True),
+        sa.Column("csrf", sa.String(64), nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "login_failures",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("subject", sa.String(64), nullable=False, unique=True),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("blocked_until", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+
+
+def _handoffs() -> None:
+    op.create_table(
+        "handoffs",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
+        sa.Column("topic", sa.String(32), nullable=False),
+        sa.Column("city", sa.String(32), nullable=False),
+        sa.Column("reason", sa.String(32), nullable=False),
+        sa.Column("context", sa.Text, nullable=False),
+        sa.Column("state", sa.String(8), nullable=False),
+        sa.Column("ending", sa.String(8)),
+        sa.Column("agent_id", sa.ForeignKey("agents.id"), index=True),
+        sa.Column("requested_at", sa.BigInteger, nullable=False),
+        sa.Column("taken_at", sa.BigInteger),
+        sa.Column("closed_at", sa.BigInteger),
+    )
+    is_open = sa.text("state != 'closed'")
+    op.create_index("handoffs_open", "handoffs", ["conversation_id"], unique=True, sqlite_where=is_open, postgresql_where=is_open)
+    op.create_table(
+        "said",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("handoff_id", sa.ForeignKey("handoffs.id"), nullable=False),
+        sa.Column("key", sa.String(64), nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.UniqueConstraint("handoff_id", "key"),
+    )

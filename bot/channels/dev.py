@@ -15,7 +15,7 @@ class Phone(Protocol):
     """The simulator behind the SMS and mail ports."""
 
     def messages(self, to: str | None = None) -> Sequence[Mapping[str, Any]]:
-        """Give ``to``, ``channel``, ``text``, ``code`` (if any) and ``at`` of each message, newest first; None means everybody's."""
+        """Give ``to``, ``channel``, ``text``, ``code`` (if any) and ``at`` of each message, newest first; None means all."""
         ...
 
     async def drain(self) -> None:

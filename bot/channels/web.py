@@ -79,12 +79,17 @@ class WebDoor:
         frame = {"type": "push", "replies": [reply_frame(reply) for reply in replies], "at": self._now()}
         return await self._show(sender, frame)
 
+    async def deliver(self, sender: str) -> bool:
+        """Show what waits in the database for this visitor; False leaves it there, because no page is open."""
+        if sender not in self._lines:
+            return False
+        waiting = await self._assistant.claim_pushes(self.name, sender)
+        return not waiting or await self.push(sender, waiting)
+
     async def collect(self) -> None:
-        """Show what waits in the database for the visitors who are here: another process may have left it."""
-        for sender in [sender for sender, lines in self._lines.items() if lines]:
-            waiting = await self._assistant.claim_pushes(self.name, sender)
-            if waiting:
-                await self.push(sender, waiting)
+        """Deliver to everyone who is here: another process may have left something in the database."""
+        for sender in list(self._lines):
+            await self.deliver(sender)
 
     async def close(self, app: web.Application | None = None) -> None:
         """Close every socket and wait for the turns that are under way; fits ``app.on_shutdown``."""
@@ -156,8 +161,8 @@ class WebDoor:
         waiting = await self._assistant.claim_pushes(self.name, line.sender)
         said = spoken(await self._history(self.name, line.sender))
         # An agent's words are kept when they are written, so they may stand in the history and wait as well.
-        seen = {item["text"] for item in said if item["author"] == "agent"}
-        new = [reply_frame(reply) for reply in waiting if reply.author != "agent" or reply.text not in seen]
+        seen = {(item["author"], item["text"]) for item in said}
+        new = [reply_frame(reply) for reply in waiting if (reply.author, reply.text) not in seen]
         if isinstance(since, int):
             said = [item for item in said if item["at"] > since]
         now = self._now()

@@ -48,21 +48,24 @@ class Book:
         return {account: balance - self.before[account] for account, balance in self.balances.items()}
 
 
-async def post(connection: AsyncConnection, book: Book, *, payer_id: int, spending: Spending) -> None:
-    """Write a book whose accounts are locked by this transaction, and what its payer has now spent."""
+async def post(connection: AsyncConnection, book: Book, spending: Mapping[int, Spending]) -> None:
+    """Write a book whose accounts are locked by this transaction, and what each paying wallet has now spent."""
     changes = book.changes()
-    await connection.execute(
-        _SPEND,
+    paying = [
         {
-            "account": payer_id,
-            "delta": changes.pop(payer_id),
-            "new_day": spending.day,
-            "new_day_spent": spending.day_spent,
-            "new_year": spending.year,
-            "new_year_spent": spending.year_spent,
-        },
-    )
-    await connection.execute(_ADD, [{"account": account, "delta": delta} for account, delta in sorted(changes.items())])
+            "account": account,
+            "delta": changes.pop(account),
+            "new_day": spent.day,
+            "new_day_spent": spent.day_spent,
+            "new_year": spent.year,
+            "new_year_spent": spent.year_spent,
+        }
+        for account, spent in sorted(spending.items())
+    ]
+    receiving = [{"account": account, "delta": delta} for account, delta in sorted(changes.items())]
+    for statement, rows in ((_SPEND, paying), (_ADD, receiving)):
+        if rows:
+            await connection.execute(statement, rows)
     await connection.execute(insert(entries), book.rows)
 
 

@@ -356,7 +356,7 @@ async def _post(
     book.move(row["id"], row["kind"], debit=payer, credit=payee, amount=row["amount"], at=now)
     if row["fee"]:
         book.move(row["id"], "fee", debit=payer, credit=fees, amount=row["fee"], at=now)
-    await ledger.post(connection, book, payer_id=payer, spending=spending)
+    await ledger.post(connection, book, {payer: spending})
     done = {"status": "posted", "posted_at": now, "receipt_no": receipt_no(row["id"], now)}
     await _set(connection, row["id"], **done)
     notices = [

@@ -1,0 +1,353 @@
+"""Finds sums of money and reads them to the fen; what has no single exact reading is reported as vague, never guessed."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from nlu.numbers import read_number, signs
+from nlu.words import one_of, words
+
+HUGE = 10**15
+"""From this many fen on an amount is marked: no wallet holds it, and databases end at 2**63."""
+
+MASK = "\0"
+"""Stands for a character that belongs to another entity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A sum in the text; ``fen`` is None when it is vague or not a whole number of fen, ``bare`` means written without a unit."""
+
+    start: int
+    end: int
+    fen: int | None
+    vague: bool = False
+    bare: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grammar:
+    token: re.Pattern[str]
+    shapes: tuple[re.Pattern[str], ...]
+    sign: re.Pattern[str]
+    prefix: re.Pattern[str]
+    idiom: re.Pattern[str]
+    numeral: re.Pattern[str]
+    joined: re.Pattern[str]
+    foreign_before: re.Pattern[str]
+    foreign_after: re.Pattern[str]
+    about_before: re.Pattern[str]
+    not_about: re.Pattern[str]
+    about_after: re.Pattern[str]
+    not_before: re.Pattern[str]
+    not_after: re.Pattern[str]
+    verb: re.Pattern[str]
+    verb_after: re.Pattern[str]
+    between_stop: re.Pattern[str]
+    correction: re.Pattern[str]
+    correction_before: re.Pattern[str]
+    not_next: dict[str, re.Pattern[str]]
+    services: frozenset[str]
+    split_verb: str
+
+
+_SHAPES = (
+    r"[nh] ?y(?:h|n(?:j(?:nf?|h)?|f)?)?m?w*",
+    r"[nh] ?y(?:n(?:j(?:nf?|h)?|f))?m?w*",
+    r"[nh] ?y",
+    r"[nh] ?j(?:nf?|h)?m?",
+    r"[nh] ?jm?",
+    r"n ?f",
+    r"n m",
+    r"nm",
+    r"n",
+)
+
+
+@functools.cache
+def _grammar() -> _Grammar:
+    found = words("amounts")
+    sign = signs()
+    numeral = f"0-9{sign.chars}"
+    more = "|".join(
+        f"{word}(?!{one_of(nots)})" if nots else f"{word}(?={one_of(found['yuan'] + found['jiao'])}|[{''.join(sign.bigs)}])"
+        for word, nots in found["more"].items()
+        if word not in found["vague_chars"]
+    )
+    run = (
+        rf"\.?[{numeral}{found['vague_chars']}]"
+        rf"(?:[{numeral}{found['vague_chars']}]|[.,]+(?=[0-9])|{sign.point}(?=[0-9{''.join(sign.digits)}])"
+        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|{more})*"
+    )
+    units = {kind: one_of(found[kind]) for kind in ("yuan", "jiao", "fen")}
+    token = "|".join(
+        [
+            f"(?P<n>{run})",
+            f"(?P<h>{found['half']})",
+            f"(?P<y>{units['yuan']})",
+            f"(?P<j>{units['jiao']})",
+            f"(?P<f>{units['fen']})",
+            f"(?P<m>{found['money']})",
+            f"(?P<w>{one_of(found['whole'])})",
+            "(?P<s> )",
+        ]
+    )
+
+    def ending(name: str) -> re.Pattern[str]:
+        return re.compile(f"{one_of(found[name])} ?$")
+
+    def starting(name: str) -> re.Pattern[str]:
+        return re.compile(f" ?{one_of(found[name])}")
+
+    return _Grammar(
+        token=re.compile(token),
+        shapes=tuple(re.compile(shape) for shape in _SHAPES),
+        sign=re.compile(rf"(?:[-–—]|{one_of(found['negative'])}) ?$"),
+        prefix=re.compile(f"{one_of(found['prefixes'])}+ *$"),
+        idiom=re.compile(
+            rf"(?<![{numeral}{sign.point}]){one_of(found['idioms'])}(?![{numeral}{found['money']}]|{units['yuan']}|{units['jiao']})"
+        ),
+        numeral=re.compile(f"[{numeral}]"),
+        joined=re.compile(f"[ ,]*(?:{one_of(found['range'])}[ ,]*)*"),
+        foreign_before=ending("foreign_before"),
+        foreign_after=starting("foreign_after"),
+        about_before=ending("about_before"),
+        not_about=ending("not_about"),
+        about_after=starting("about_after"),
+        not_before=ending("not_money_before"),
+        not_after=starting("not_money_after"),
+        verb=re.compile(one_of(found["verbs"])),
+        verb_after=starting("verbs_after"),
+        between_stop=re.compile(one_of(found["between_stop"])),
+        correction=re.compile(one_of(found["corrections"])),
+        correction_before=ending("correction_before"),
+        not_next={kind: re.compile(one_of(found[f"not_{kind}_next"])) for kind in ("yuan", "jiao", "fen")},
+        services=frozenset(found["services"]),
+        split_verb=found["verbs_split"],
+    )
+
+
+def numeral_chars() -> str:
+    """Give the characters that numbers are written with, for whoever must not touch them."""
+    return signs().chars + words("amounts")["vague_chars"]
+
+
+def find_amounts(text: str, taken: Sequence[tuple[int, int]] = (), payees: Sequence[tuple[int, int]] = (), expects: str | None = None) -> list[Amount]:
+    """Find the sums in a normalised text outside the ``taken`` and ``payees`` spans.
+
+    A bare number counts beside a money verb, as a correction, or when the conversation ``expects`` an amount.
+    """
+    masked = list(text)
+    for start, end in [*taken, *payees]:
+        masked[start:end] = MASK * (end - start)
+    grammar = _grammar()
+    hidden = grammar.idiom.sub(lambda found: MASK * len(found.group()), "".join(masked))
+    found = _merge_joined(hidden, _scan(hidden, grammar), grammar)
+    wanted = expects == "amount" or (expects == "payee" and bool(payees))
+    money = [one for one in found if not one.bare or _is_foreign(hidden, one, grammar) or _is_money(hidden, one, wanted, bool(payees), grammar)]
+    return [replace(_mark_foreign_and_about(hidden, one, grammar), bare=False) for one in money]
+
+
+def _scan(text: str, grammar: _Grammar) -> list[Amount]:
+    found: list[Amount] = []
+    at = 0
+    while at < len(text):
+        tokens = _tokens(text, at, grammar)
+        if not tokens or tokens[0][0] not in "nh":
+            at += 1
+            continue
+        shape = _shape(text, tokens, grammar)
+        if shape is None:
+            at = tokens[0][2]
+            continue
+        one = _read(text, tokens[:shape], grammar)
+        found.append(one)
+        at = one.end
+    return found
+
+
+def _tokens(text: str, at: int, grammar: _Grammar) -> list[tuple[str, int, int]]:
+    tokens: list[tuple[str, int, int]] = []
+    while len(tokens) < 12 and (match := grammar.token.match(text, at)):
+        tokens.append((str(match.lastgroup), at, match.end()))
+        at = match.end()
+    return tokens
+
+
+def _shape(text: str, tokens: list[tuple[str, int, int]], grammar: _Grammar) -> int | None:
+    """Give how many tokens make the longest sensible sum."""
+    kinds = "".join(" " if kind == "s" else kind for kind, _, _ in tokens)
+    for shape in grammar.shapes:
+        match = shape.match(kinds)
+        if match is None:
+            continue
+        size = match.end()
+        if _fits(text, tokens, size, grammar):
+            return size
+    return None
+
+
+def _fits(text: str, tokens: list[tuple[str, int, int]], size: int, grammar: _Grammar) -> bool:
+    kind, _, end = tokens[size - 1]
+    first = tokens[0][0]
+    rest = tokens[size][0] if size < len(tokens) else ""
+    if size > 1 and kind in "nh":  # a tail such as the five of 三块五 must not belong to what follows
+        return rest not in ("y", "j", "h") and not grammar.not_after.match(text, end)
+    names = {"y": "yuan", "j": "jiao", "f": "fen"}
+    if kind in names and grammar.not_next[names[kind]].match(text, end):
+        return False
+    return not (first == "h" and size == 1)
+
+
+def _read(text: str, tokens: list[tuple[str, int, int]], grammar: _Grammar) -> Amount:
+    start, end = tokens[0][1], tokens[-1][2]
+    kinds = "".join(kind for kind, _, _ in tokens if kind not in "s")
+    bare = kinds.strip("m") == "n" or (kinds == "nf" and text[tokens[-1][1] : end] == words("amounts")["fen"][-1])
+    yuan = _value(kinds, [text[a:b] for kind, a, b in tokens if kind not in "s"])
+    lone = "m" not in kinds and kinds[1:] == "y" and text[start:end] in words("amounts")["lone"]
+    prefix = grammar.prefix.search(text, 0, start)
+    if prefix:
+        start, bare = prefix.start(), False
+    sign = grammar.sign.search(text, 0, start)
+    negative = bool(sign) and not (sign and grammar.numeral.match(text[max(0, sign.start() - 1) : sign.start()]))
+    if sign and negative:
+        start = sign.start()
+    if yuan is None:
+        return Amount(start, end, None, vague=True, bare=bare)
+    fen = yuan * 100
+    if fen != int(fen):
+        return Amount(start, end, None, bare=bare, problem="sub_fen")
+    value = -int(fen) if negative else int(fen)
+    problem = "negative" if value < 0 else "zero" if value == 0 else "huge" if value >= HUGE else None
+    return Amount(start, end, value, bare=bare or lone, problem=problem)
+
+
+def _value(kinds: str, pieces: list[str]) -> Decimal | None:
+    """Add up yuan, jiao and fen; None when any piece has no exact reading."""
+    half = Decimal("0.5")
+    scale = {"y": Decimal(1), "j": Decimal("0.1"), "f": Decimal("0.01")}
+    total, last = Decimal(0), Decimal(1)
+    index = 0
+    while index < len(kinds):
+        kind, piece = kinds[index], pieces[index]
+        unit = kinds[index + 1] if index + 1 < len(kinds) else ""
+        if kind in "mw":
+            index += 1
+            continue
+        if kind == "h":
+            total += half * (scale[unit] if unit in scale else last)
+            index += 2 if unit in scale else 1
+            continue
+        if kind != "n":
+            return None
+        part = _part(piece, unit, last if index else None, scale)
+        if part is None:
+            return None
+        total += part
+        last = scale.get(unit, last)
+        index += 2 if unit in scale else 1
+    return total
+
+
+def _part(piece: str, unit: str, above: Decimal | None, scale: dict[str, Decimal]) -> Decimal | None:
+    sign = signs()
+    if above is None:
+        value = read_number(piece)
+        return None if value is None else value * scale.get(unit, Decimal(1))
+    digits = "".join(str(sign.digits.get(char, char)) for char in piece)
+    if not re.fullmatch("[0-9]{1,2}", digits):
+        return None
+    if unit in scale:
+        return Decimal(int(digits)) * scale[unit] if len(digits) == 1 or digits[0] == "0" else None
+    if len(digits) == 2 and not piece.isdigit() and digits[0] != "0":
+        return None
+    if above == scale["j"] and len(digits) == 2:
+        return None
+    return Decimal(f"0.{digits}") * above
+
+
+def _merge_joined(text: str, found: list[Amount], grammar: _Grammar) -> list[Amount]:
+    """Make one vague sum of ranges (1万-5万), of alternatives, and of numbers that only a space or comma divides."""
+    merged: list[Amount] = []
+    for one in found:
+        last = merged[-1] if merged else None
+        if last is not None and grammar.joined.fullmatch(text, last.end, one.start) and not _is_counted(text, one, grammar):
+            gap = text[last.end : one.start]
+            if last.bare or gap.strip(" ,"):
+                merged[-1] = Amount(last.start, one.end, None, vague=True, bare=last.bare and one.bare)
+                continue
+        merged.append(one)
+    return merged
+
+
+def _is_counted(text: str, one: Amount, grammar: _Grammar) -> bool:
+    return one.bare and (
+        bool(grammar.not_before.search(text, 0, one.start)) or bool(grammar.not_after.match(text, one.end)) or _in_word(text, one)
+    )
+
+
+def _in_word(text: str, one: Amount) -> bool:
+    before, after = text[max(0, one.start - 1) : one.start], text[one.end : one.end + 1]
+    return (before.isascii() and (before.isalpha() or before in ("_", "/", ":", "@", "#"))) or (after.isascii() and (after.isalpha() or after in ("_", "@")))
+
+
+def _is_foreign(text: str, one: Amount, grammar: _Grammar) -> bool:
+    return bool(grammar.foreign_before.search(text, 0, one.start) or grammar.foreign_after.match(text, one.end))
+
+
+def _mark_foreign_and_about(text: str, one: Amount, grammar: _Grammar) -> Amount:
+    before = grammar.foreign_before.search(text, 0, one.start)
+    after = grammar.foreign_after.match(text, one.end)
+    if before or after:
+        start = before.start() if before else one.start
+        return Amount(start, after.end() if after else one.end, None, vague=True)
+    start, end = one.start, one.end
+    about = grammar.about_before.search(text, 0, start)
+    if about and not grammar.not_about.search(text, 0, start):
+        start = about.start()
+    if behind := grammar.about_after.match(text, end):
+        end = behind.end()
+    return one if (start, end) == (one.start, one.end) else Amount(start, end, None, vague=True)
+
+
+def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: _Grammar) -> bool:
+    """Tell whether a bare number is money by what stands around it."""
+    written = text[one.start : one.end]
+    if _is_counted(text, one, grammar) or written in grammar.services:
+        return False
+    if wanted:
+        return True
+    if grammar.verb_after.match(text, one.end):
+        return True
+    if grammar.correction.search(text) and grammar.correction_before.search(text, 0, one.start):
+        return True
+    if grammar.correction.match(text, one.end):
+        return True
+    return _has_verb_before(text, one, paid, grammar)
+
+
+def _has_verb_before(text: str, one: Amount, paid: bool, grammar: _Grammar) -> bool:
+    clause = text[max(0, one.start - 18) : one.start]
+    for verb in grammar.verb.finditer(clause):
+        between = clause[verb.end() :]
+        if grammar.between_stop.search(between) or len(between.replace(MASK, "")) > 7:
+            continue
+        if verb.group() == grammar.split_verb and not (paid or grammar.verb_after.match(text, one.end)):
+            continue
+        return True
+    return False
+
+
+def read_amount(text: str) -> dict[str, Any] | None:
+    """Read a text that is meant to be one amount, as an answer to "how much"; the form is an entity without its span."""
+    found = find_amounts(text, expects="amount")
+    if len(found) != 1:
+        return None
+    one = found[0]
+    return {"value": text[one.start : one.end] if one.vague else one.fen, "vague": one.vague, "problem": one.problem}

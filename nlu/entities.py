@@ -1,0 +1,108 @@
+"""Finds every entity of a message; no two overlap, and each span points into the text as it was written."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from nlu.amounts import find_amounts, numeral_chars
+from nlu.digits import find_codes, find_digits
+from nlu.normalise import Normal, normalise
+from nlu.payees import find_payees
+from nlu.periods import find_periods
+from nlu.words import one_of, words
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A span of the normalised text and what it means; ``problem`` marks an amount that cannot be moved as it stands."""
+
+    kind: str
+    start: int
+    end: int
+    value: Any
+    negated: bool = False
+    problem: str | None = None
+
+    def to_json(self, normal: Normal) -> dict[str, Any]:
+        """Give the parse form's entity, with its span in the original text."""
+        start, end = normal.span(self.start, self.end)
+        form: dict[str, Any] = {"entity": self.kind, "start": start, "end": end, "value": self.value, "text": normal.original[start:end]}
+        if self.negated:
+            form["negated"] = True
+        if self.problem:
+            form["problem"] = self.problem
+        return form
+
+
+def normal_form(text: str) -> Normal:
+    """Normalise a message; runs of numerals are kept as they are."""
+    return normalise(text, keep_runs=numeral_chars())
+
+
+def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: str | None = None) -> list[Entity]:
+    """Find the entities of a normalised text, in order; ``names`` are the speaker's contacts."""
+    found = [Entity(one.entity, one.start, one.end, one.value) for one in find_digits(text)]
+    payees = find_payees(text, _spans(found), names, expects)
+    _add(found, [Entity("payee", one.start, one.end, one.value) for one in payees])
+    _add(found, [Entity("period", one.start, one.end, one.value) for one in find_periods(text, now)])
+    codes = [] if expects == "amount" else _codes(text, expects)
+    if expects == "code":
+        _add(found, codes)
+    payee_spans = [(one.start, one.end) for one in found if one.kind == "payee"]
+    taken = [(one.start, one.end) for one in found if one.kind != "payee"]
+    for one in find_amounts(text, taken, payee_spans, expects):
+        kind, value = ("amount_vague", text[one.start : one.end]) if one.vague else ("amount", one.fen)
+        _add(found, [Entity(kind, one.start, one.end, value, problem=one.problem)])
+    _add(found, codes)
+    for kind in ("city", "biller", "slot"):
+        _add(found, _named(text, kind))
+    return _mark_negated(text, sorted(found, key=lambda one: one.start))
+
+
+def _codes(text: str, expects: str | None) -> list[Entity]:
+    return [Entity(one.entity, one.start, one.end, one.value) for one in find_codes(text, expects)]
+
+
+def _spans(found: Sequence[Entity]) -> list[tuple[int, int]]:
+    return [(one.start, one.end) for one in found]
+
+
+def _add(found: list[Entity], more: Sequence[Entity]) -> None:
+    """Add what overlaps nothing found before."""
+    for one in more:
+        if not any(one.start < other.end and other.start < one.end for other in found):
+            found.append(one)
+
+
+@functools.cache
+def _name_pattern(kind: str) -> tuple[re.Pattern[str], dict[str, str]]:
+    values = {word: value for value, written in words("kinds")[kind].items() for word in written}
+    return re.compile(one_of(values)), values
+
+
+def _named(text: str, kind: str) -> list[Entity]:
+    pattern, values = _name_pattern(kind)
+    return [Entity(kind, match.start(), match.end(), values[match[0]]) for match in pattern.finditer(text)]
+
+
+@functools.cache
+def _negations() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    found = words("negation")
+    return re.compile(f"{one_of(found['before'])}{one_of([*found['between'], ''])} ?$"), re.compile(f" ?{one_of(found['after'])}")
+
+
+def _mark_negated(text: str, found: list[Entity]) -> list[Entity]:
+    """Mark the values that the speaker takes back: not 300, no longer to Li Na."""
+    before, after = _negations()
+    return [
+        replace(one, negated=True)
+        if one.kind in ("amount", "payee", "phone", "card", "biller", "city", "period", "wallet_id")
+        and (before.search(text, 0, one.start) or after.match(text, one.end))
+        else one
+        for one in found
+    ]

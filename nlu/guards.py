@@ -1,0 +1,3 @@
+"""Stub."""
+def held_back(text, entities, labels):
+    return []

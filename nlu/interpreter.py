@@ -1,0 +1,101 @@
+"""From a message to its meaning: intent, entities, FAQ ranking and topic in Rasa's parse form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nlu.encoder import Encoder
+from nlu.entities import Entity, find_entities, normal_form
+from nlu.examples import FAQ_PREFIX
+from nlu.features import grams, mask, readable
+from nlu.guards import held_back
+from nlu.model import MODEL, Floats, Model, Thresholds, load_model, softmax
+from nlu.normalise import Normal
+
+_log = logging.getLogger(__name__)
+_RANKED = 10
+
+
+class Interpreter:
+    """A loaded model; safe to share between threads."""
+
+    def __init__(self, model: Model, encoder: Encoder | None = None) -> None:
+        self._model = model
+        self._encoder = encoder or Encoder()
+
+    @staticmethod
+    def load(root: Path = MODEL) -> Interpreter:
+        """Load the committed model; the sentence encoder follows at its first use."""
+        return Interpreter(load_model(root))
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Give the confidences from which on to act, to offer choices, and to answer a question."""
+        return self._model.card.thresholds
+
+    def warm(self) -> None:
+        """Load everything that would otherwise be loaded by the first messages."""
+        find_entities("", datetime.now(UTC))
+        self._encoder.vector("")
+
+    def parse(self, text: str, now: datetime | None = None, names: Sequence[str] = (), expects: str | None = None) -> dict[str, Any]:
+        """Understand one message; ``expects`` names the entity that the conversation is asking for. Never raises."""
+        try:
+            normal = normal_form(text)
+            entities = find_entities(normal.text, now or datetime.now(UTC), names, expects)
+            return self._form(normal, entities)
+        except Exception:  # a message must get an answer whatever is in it
+            _log.exception("a message could not be parsed")
+            return self._form(normal_form(""), [], text)
+
+    def _form(self, normal: Normal, entities: list[Entity], text: str | None = None) -> dict[str, Any]:
+        labels = self._probabilities(normal.text, entities)
+        by_topic: dict[str, float] = {}
+        for label, share in labels.items():
+            topic = self._model.card.topics[label]
+            by_topic[topic] = by_topic.get(topic, 0.0) + share
+        for label in held_back(normal.text, entities, labels):
+            labels[label] = min(labels[label], self.thresholds.clarify / 2)
+        faq = sorted(((label, share) for label, share in labels.items() if label.startswith(FAQ_PREFIX)), key=_by_share)
+        intents = [(label, share) for label, share in labels.items() if not label.startswith(FAQ_PREFIX)]
+        if faq:
+            intents.append((FAQ_PREFIX[:-1], sum(share for _, share in faq)))
+        intents.sort(key=_by_share)
+        ranking = [{"name": label, "confidence": _rounded(share)} for label, share in intents[:_RANKED]]
+        faq_ranking = [{"intent_response_key": label, "confidence": _rounded(share)} for label, share in faq[:_RANKED]]
+        return {
+            "text": normal.original if text is None else text,
+            "intent": ranking[0],
+            "intent_ranking": ranking,
+            "entities": [one.to_json(normal) for one in entities],
+            "response_selector": {"faq": {"response": faq_ranking[0] if faq_ranking else None, "ranking": faq_ranking}},
+            "topic": max(by_topic, key=lambda topic: by_topic[topic]),
+        }
+
+    def _probabilities(self, text: str, entities: list[Entity]) -> dict[str, float]:
+        card = self._model.card
+        masked = mask(text, [(one.kind, one.start, one.end) for one in entities])
+        linear = self._model.linear.logits(grams(masked))
+        shares = softmax(linear * card.linear_scale)
+        if card.has_encoder and float(shares.max()) < card.sure and text:
+            shares = self._second_opinion(linear, masked, shares)
+        return dict(zip(card.labels, map(float, shares), strict=True))
+
+    def _second_opinion(self, linear: Floats, masked: str, alone: Floats) -> Floats:
+        vector = self._encoder.vector(readable(masked))
+        if vector is None:
+            return alone
+        first, second = self._model.card.pooled_scales
+        return softmax(linear * first + self._model.head.logits(vector) * second)
+
+
+def _by_share(item: tuple[str, float]) -> tuple[float, str]:
+    return -item[1], item[0]
+
+
+def _rounded(share: float) -> float:
+    return round(share, 4)

@@ -1,0 +1,3 @@
+"""Stub."""
+def find_payees(*a, **k):
+    return []

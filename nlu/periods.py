@@ -1,0 +1,3 @@
+"""Stub."""
+def find_periods(*a, **k):
+    return []

@@ -11,11 +11,10 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,10 +29,10 @@ _FIELDS = ("id", "order_id", "kind", "debit_id", "credit_id", "amount", "debit_b
 log = logging.getLogger(__name__)
 
 
-def link_hash(previous: bytes, position: int, entry: Mapping[str, Any]) -> bytes:
+def link_hash(previous: bytes, position: int, entry: Row[Any]) -> bytes:
     """Hash an entry's whole content together with its place and everything before it."""
-    milliseconds = (entry["at"] - _EPOCH) // timedelta(milliseconds=1)
-    content = "|".join([str(position), *(str(entry[name]) for name in _FIELDS), str(milliseconds)])
+    milliseconds = (entry.at - _EPOCH) // timedelta(milliseconds=1)
+    content = "|".join([str(position), *(str(getattr(entry, name)) for name in _FIELDS), str(milliseconds)])
     return hashlib.sha256(previous + content.encode()).digest()
 
 
@@ -57,15 +56,15 @@ async def seal_on(context: Context, connection: AsyncConnection, limit: int = BA
     """Chain up to ``limit`` entries inside a transaction and sign the new head; give how many were chained."""
     head = (await connection.execute(select(chain_head).with_for_update())).one_or_none()
     position, watermark, previous = (head.position, head.watermark, head.hash) if head else (0, 0, START)
-    rows = (await connection.execute(unsealed(watermark, limit))).mappings().all()
+    rows = (await connection.execute(unsealed(watermark, limit))).all()
     if not rows:
         return 0
     chained = []
     for row in rows:
         position += 1
         previous = link_hash(previous, position, row)
-        watermark = max(watermark, row["id"])
-        chained.append({"position": position, "entry_id": row["id"], "hash": previous})
+        watermark = max(watermark, row.id)
+        chained.append({"position": position, "entry_id": row.id, "hash": previous})
     await connection.execute(insert(links), chained)
     values = {"position": position, "watermark": watermark, "hash": previous, "signature": sign_head(context, position, previous)}
     await connection.execute(update(chain_head).values(**values) if head else insert(chain_head).values(id=1, **values))

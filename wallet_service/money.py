@@ -13,6 +13,7 @@ class Fen(int):
     __slots__ = ()
 
     def __new__(cls, value: object) -> Fen:
+        """Take an int as it is, refuse anything else with ``invalid_amount``."""
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidAmount
         return super().__new__(cls, value)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors, ledger
@@ -151,7 +151,7 @@ def check_payee(context: Context, *, city: str, level: int, status: str, balance
         raise errors.PayeeLimitExceeded
 
 
-async def _parties(connection: AsyncConnection, command: Transfer) -> tuple[Row[Any], Row[Any]]:
+async def _parties(connection: AsyncConnection, command: Transfer) -> tuple[Any, Any]:
     city = func.coalesce(command.city, users.c.default_city)
     mine = and_(accounts.c.user_id == command.payer, accounts.c.city == city)
     rows = (await connection.execute(_PARTIES.where(or_(mine, accounts.c.number == command.payee)))).all()

@@ -1,4 +1,4 @@
-"""What people must be told outside the chat: rows written with the change they tell of, claimed by the bot, which finds the words.
+"""What people must be told outside the chat: written with the change they tell of, claimed by the bot, which finds the words.
 
 A row holds ids and a counter, never a code: the code is derived at the moment in which it is sent. A claim is a lease of a
 minute, so a sender that dies loses nothing; a notice whose order or login is over by then is void.
@@ -67,6 +67,19 @@ _DETAILS = (
     .outerjoin(_receiver, _receiver.c.id == _payee.c.user_id)
 )
 
+_DUE = (
+    select(outbox.c.id)
+    .where(outbox.c.status == "waiting", outbox.c.due_at <= bindparam("now"))
+    .order_by(outbox.c.id)
+    .limit(bindparam("count"))
+)
+_CLAIM = (
+    update(outbox)
+    .where(outbox.c.id.in_(_DUE.with_for_update(skip_locked=True)))
+    .values(due_at=bindparam("until"), attempts=outbox.c.attempts + 1)
+    .returning(outbox.c.id)
+)
+
 
 def notice_row(
     kind: str,
@@ -94,18 +107,11 @@ def notice_row(
 async def claim_notices(context: Context, limit: int) -> tuple[Notice, ...]:
     """Take notices that are due, oldest first, for a minute; nothing due costs one read."""
     now = context.now()
-    due = select(outbox.c.id).where(outbox.c.status == "waiting", outbox.c.due_at <= now).order_by(outbox.c.id).limit(limit)
     async with context.database.read() as connection:
-        if (await connection.execute(due.limit(1))).first() is None:
+        if (await connection.execute(_DUE, {"now": now, "count": 1})).first() is None:
             return ()
-    claim = (
-        update(outbox)
-        .where(outbox.c.id.in_(due.with_for_update(skip_locked=True)))
-        .values(due_at=now + LEASE, attempts=outbox.c.attempts + 1)
-        .returning(outbox.c.id)
-    )
     async with context.database.write() as connection:
-        claimed = [row.id for row in await connection.execute(claim)]
+        claimed = [row.id for row in await connection.execute(_CLAIM, {"now": now, "count": limit, "until": now + LEASE})]
         found = await connection.execute(_DETAILS.where(outbox.c.id.in_(claimed)).order_by(outbox.c.id))
         rows = [dict(row) for row in found.mappings()]
         dead = [row["id"] for row in rows if not _is_alive(row, now)]

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import Row, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
@@ -20,11 +20,26 @@ _PERSON = (
     select(users, accounts.c.city.label("city")).outerjoin(accounts, accounts.c.user_id == users.c.id).order_by(accounts.c.id)
 )
 _friend = users.alias("friend")
+_CONTACT_NAMES = (
+    select(contacts.c.name, _friend.c.name.label("full"))
+    .join(_friend, _friend.c.id == contacts.c.user_id)
+    .where(contacts.c.owner_id == bindparam("user_id"))
+    .order_by(contacts.c.id)
+)
+_PAYEES = (
+    select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"))
+    .join(users, users.c.id == accounts.c.user_id)
+    .outerjoin(contacts, and_(contacts.c.user_id == users.c.id, contacts.c.owner_id == bindparam("user_id")))
+    .order_by(contacts.c.id, users.c.id)
+)
+_BY_NUMBER = _PAYEES.where(accounts.c.number == bindparam("text"))
+_BY_PHONE = _PAYEES.where(users.c.phone == bindparam("text"))
+_BY_NAME = _PAYEES.where(contacts.c.id.is_not(None), or_(contacts.c.name == bindparam("text"), users.c.name == bindparam("text")))
 
 
 async def person_on(connection: AsyncConnection, user_id: int) -> Person:
     """Read a person on a connection that is already there."""
-    rows = (await connection.execute(_PERSON.where(users.c.id == user_id))).all()
+    rows = (await connection.execute(_PERSON, {"user_id": user_id})).all()
     if not rows:
         raise errors.NotLoggedIn
     first = rows[0]
@@ -48,14 +63,8 @@ async def person(context: Context, user_id: int) -> Person:
 
 async def contact_names(context: Context, user_id: int) -> tuple[str, ...]:
     """Give the names under which a person may speak of their contacts: as kept, and in full."""
-    wanted = (
-        select(contacts.c.name, _friend.c.name.label("full"))
-        .join(_friend, _friend.c.id == contacts.c.user_id)
-        .where(contacts.c.owner_id == user_id)
-        .order_by(contacts.c.id)
-    )
     async with context.database.read() as connection:
-        rows = (await connection.execute(wanted)).all()
+        rows = (await connection.execute(_CONTACT_NAMES, {"user_id": user_id})).all()
     return tuple(dict.fromkeys(name for row in rows for name in (row.name, row.full) if name))
 
 
@@ -66,24 +75,14 @@ async def find_payees(context: Context, user_id: int, text: str, *, city: str) -
     means exactly that wallet. Names are looked for among the user's contacts only.
     """
     digits = plain_digits(text)
-    name = unicodedata.normalize("NFKC", text).strip()
     if is_wallet_number(digits):
-        condition = accounts.c.number == digits
+        wanted, asked = _BY_NUMBER, digits
     elif is_phone(digits):
-        condition = users.c.phone == digits
-    elif name:
-        condition = and_(contacts.c.id.is_not(None), or_(contacts.c.name == name, users.c.name == name))
+        wanted, asked = _BY_PHONE, digits
     else:
-        return ()
-    wanted = (
-        select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"))
-        .join(users, users.c.id == accounts.c.user_id)
-        .outerjoin(contacts, and_(contacts.c.user_id == users.c.id, contacts.c.owner_id == user_id))
-        .where(condition)
-        .order_by(contacts.c.id, users.c.id)
-    )
+        wanted, asked = _BY_NAME, unicodedata.normalize("NFKC", text).strip()
     async with context.database.read() as connection:
-        rows = (await connection.execute(wanted)).all()
+        rows = (await connection.execute(wanted, {"user_id": user_id, "text": asked})).all()
     return tuple(_match(row) for row in _one_wallet_each(rows, city))
 
 

@@ -53,7 +53,7 @@ class Fee:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One city's wallet. ``limits`` go by level (4 … 1), ``fees`` by kind of order; ``name_key`` is the city's name in locales."""
+    """One city's wallet: ``limits`` by level (4 … 1), ``fees`` by kind of order; ``name_key`` is its name in locales."""
 
     city: str
     name_key: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select, union_all
+from sqlalchemy import ColumnElement, Row, Select, String, bindparam, func, literal_column, select, union_all
 
 from wallet_service import errors
 from wallet_service.context import Context, day_start
@@ -14,24 +15,81 @@ from wallet_service.schema import accounts, entries, orders, users
 from wallet_service.views import Balance, HistoryItem, Period
 
 MOST_ITEMS = 200
+_NO_BOUND = 2**62  # above every id
+_ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 
-def _own_wallet(user_id: int, city: str | None, *columns: ColumnElement[Any]) -> Select[Any]:
-    chosen = func.coalesce(city, users.c.default_city)
+def _own_wallet(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Select from the wallet of :user_id in :city, or in their default city when :city is null."""
+    city = func.coalesce(bindparam("city", type_=String), users.c.default_city)
     return (
         select(*columns)
         .select_from(accounts.join(users, users.c.id == accounts.c.user_id))
-        .where(accounts.c.user_id == user_id, accounts.c.city == chosen)
+        .where(accounts.c.user_id == bindparam("user_id"), accounts.c.city == city)
     )
+
+
+_WALLET = _own_wallet(accounts.c.id).scalar_subquery()
+
+
+def _side(own: str, other: str, sign: str) -> Select[Any]:
+    """Give one side's newest entries: each side walks its own index backwards and stops at :count."""
+    newest = (
+        select(
+            entries.c.id,
+            entries.c.order_id,
+            entries.c.kind,
+            (entries.c.amount * literal_column(sign)).label("amount"),
+            entries.c[f"{own}_balance"].label("balance_after"),
+            entries.c[f"{other}_id"].label("other_id"),
+            entries.c.at,
+        )
+        .where(
+            entries.c[f"{own}_id"] == _WALLET,
+            entries.c.id < bindparam("before"),
+            entries.c.at >= bindparam("start"),
+            entries.c.at < bindparam("end"),
+        )
+        .order_by(entries.c.id.desc())
+        .limit(bindparam("count"))
+        .subquery()
+    )
+    return select(newest)
+
+
+def _history() -> Select[Any]:
+    moved = union_all(_side("debit", "credit", "-1"), _side("credit", "debit", "1")).subquery()
+    other, friend, own = accounts.alias("other"), users.alias("friend"), accounts.alias("own")
+    return (
+        select(
+            moved,
+            orders.c.note,
+            orders.c.status,
+            other.c.name.label("other_name"),
+            friend.c.name.label("friend_name"),
+            friend.c.phone.label("friend_phone"),
+            own.c.city,
+        )
+        .join(orders, orders.c.id == moved.c.order_id)
+        .join(other, other.c.id == moved.c.other_id)
+        .outerjoin(friend, friend.c.id == other.c.user_id)
+        .join(own, own.c.id == _WALLET)
+        .order_by(moved.c.id.desc())
+        .limit(bindparam("count"))
+    )
+
+
+# Built once: SQLAlchemy takes longer to put the history's statement together than SQLite takes to answer it.
+_BALANCE = _own_wallet(accounts.c.city, accounts.c.number, accounts.c.balance, accounts.c.held, users.c.status)
+_HISTORY = _history()
 
 
 async def balance(context: Context, user_id: int, city: str | None) -> Balance:
     """Give what a person's wallet holds, in fen."""
     if city is not None:
         profile_of(context.profiles, city)
-    columns = (accounts.c.city, accounts.c.number, accounts.c.balance, accounts.c.held, users.c.status)
     async with context.database.read() as connection:
-        row = (await connection.execute(_own_wallet(user_id, city, *columns))).one_or_none()
+        row = (await connection.execute(_BALANCE, {"user_id": user_id, "city": city})).one_or_none()
     if row is None:
         raise errors.NoWallet(city=city)
     return Balance(
@@ -44,78 +102,39 @@ async def balance(context: Context, user_id: int, city: str | None) -> Balance:
     )
 
 
-def _side(own: str, other: str, sign: str, conditions: list[ColumnElement[bool]], wallet: Any, limit: int) -> Select[Any]:
-    """Give one side's newest entries: each side walks its own index backwards and stops at ``limit``."""
-    newest = (
-        select(
-            entries.c.id,
-            entries.c.order_id,
-            entries.c.kind,
-            (entries.c.amount * literal_column(sign)).label("amount"),
-            entries.c[f"{own}_balance"].label("balance_after"),
-            entries.c[f"{other}_id"].label("other_id"),
-            entries.c.at,
-        )
-        .where(entries.c[f"{own}_id"] == wallet, *conditions)
-        .order_by(entries.c.id.desc())
-        .limit(limit)
-        .subquery()
-    )
-    return select(newest)
-
-
 async def history(
     context: Context, user_id: int, period: Period | None, *, city: str | None, limit: int, before: int | None
 ) -> tuple[HistoryItem, ...]:
     """Give a wallet's movements, newest first; ``before`` is the id of the last item already seen."""
     if city is not None:
         profile_of(context.profiles, city)
-    count = max(1, min(limit, MOST_ITEMS))
-    conditions: list[ColumnElement[bool]] = []
-    if period is not None:
-        conditions = [entries.c.at >= day_start(period.start), entries.c.at < day_start(period.end)]
-    if before is not None:
-        conditions.append(entries.c.id < before)
-    wallet = _own_wallet(user_id, city, accounts.c.id).scalar_subquery()
-    sides = (("debit", "credit", "-1"), ("credit", "debit", "1"))
-    moved = union_all(*(_side(own, other, sign, conditions, wallet, count) for own, other, sign in sides)).subquery()
-    other, friend, own = accounts.alias("other"), users.alias("friend"), accounts.alias("own")
-    wanted = (
-        select(
-            moved,
-            orders.c.note,
-            orders.c.status,
-            other.c.kind.label("other_kind"),
-            other.c.name.label("other_name"),
-            friend.c.name.label("friend_name"),
-            friend.c.phone.label("friend_phone"),
-            own.c.city,
-        )
-        .join(orders, orders.c.id == moved.c.order_id)
-        .join(other, other.c.id == moved.c.other_id)
-        .outerjoin(friend, friend.c.id == other.c.user_id)
-        .join(own, own.c.id == wallet)
-        .order_by(moved.c.id.desc())
-        .limit(count)
-    )
+    start, end = _ALWAYS if period is None else (day_start(period.start), day_start(period.end))
+    asked = {
+        "user_id": user_id,
+        "city": city,
+        "before": _NO_BOUND if before is None else before,
+        "start": start,
+        "end": end,
+        "count": max(1, min(limit, MOST_ITEMS)),
+    }
     async with context.database.read() as connection:
-        rows = (await connection.execute(wanted)).all()
+        rows = (await connection.execute(_HISTORY, asked)).all()
     if not rows:
         await balance(context, user_id, city)  # refuses with no_wallet where there is none
     return tuple(_item(row) for row in rows)
 
 
+def _shown(name: str, phone: str) -> str:
+    return mask_name(name) or mask_phone(phone)
+
+
 def _item(row: Row[Any]) -> HistoryItem:
-    if row.friend_phone is None:
-        counterparty = row.other_name
-    else:
-        counterparty = mask_name(row.friend_name) or mask_phone(row.friend_phone)
     return HistoryItem(
         id=row.id,
         order_id=row.order_id,
         kind=row.kind,
         amount=row.amount,
-        counterparty=counterparty,
+        counterparty=_shown(row.friend_name, row.friend_phone) if row.friend_phone else row.other_name,
         note=row.note,
         at=row.at,
         status=row.status,

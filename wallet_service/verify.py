@@ -6,7 +6,7 @@ import hmac
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, Table, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.chain import LATE_COMMITS, START, link_hash, sign_head
@@ -26,11 +26,12 @@ async def verify(context: Context) -> Report:
             *[fault async for fault in _orders(connection)],
             *[fault async for fault in _chain(context, connection)],
         ]
-        counts = [
-            (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-            for table in (accounts, orders, entries, links)
-        ]
-    return Report(*counts, faults=tuple(faults[:MOST_FAULTS]))
+        counts = [await _count(connection, table) for table in (accounts, orders, entries, links)]
+    return Report(counts[0], counts[1], counts[2], counts[3], tuple(faults[:MOST_FAULTS]))
+
+
+async def _count(connection: AsyncConnection, table: Table) -> int:
+    return (await connection.execute(select(func.count()).select_from(table))).scalar_one()
 
 
 async def _pages(connection: AsyncConnection, wanted: Any, cursor: Any) -> AsyncIterator[Row[Any]]:
@@ -46,7 +47,7 @@ async def _pages(connection: AsyncConnection, wanted: Any, cursor: Any) -> Async
 
 
 async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
-    """A balance is the fold of its entries, each entry tells the balance after it, no wallet is below zero, all add up to zero."""
+    """A balance is the fold of its entries, each entry tells the balance after it, nobody is below zero, all add up to zero."""
     folded: dict[int, int] = {}
     async for entry in _pages(connection, select(entries), entries.c.id):
         for account, delta, told in (
@@ -116,7 +117,7 @@ async def _chain(context: Context, connection: AsyncConnection) -> AsyncIterator
             position = row.position
         if row.id is None:
             yield Fault("chain", f"link {row.position}", f"entry {row.entry_id} is missing")
-        elif not hmac.compare_digest(link_hash(previous, row.position, row._mapping), row.hash):
+        elif not hmac.compare_digest(link_hash(previous, row.position, row), row.hash):
             yield Fault("chain", f"entry {row.entry_id}", "is not what was sealed")
         previous = row.hash
     sealed, end = (head.position, head.hash) if head else (0, START)
@@ -129,7 +130,7 @@ async def _chain(context: Context, connection: AsyncConnection) -> AsyncIterator
     skipped = (
         select(entries.c.id)
         .outerjoin(links, links.c.entry_id == entries.c.id)
-        .where(or_(entries.c.id <= head.watermark - LATE_COMMITS), links.c.entry_id.is_(None))
+        .where(entries.c.id <= head.watermark - LATE_COMMITS, links.c.entry_id.is_(None))
         .limit(MOST_FAULTS)
     )
     for entry_id in (await connection.execute(skipped)).scalars():

@@ -5,6 +5,7 @@ import { random } from "./page.js";
 const VISITOR = "zhanggui-visitor";
 const OUTBOX = "zhanggui-outbox";
 const DELAYS = [400, 1000, 2000, 4000, 8000, 15000]; // milliseconds between tries
+const REPEATS = 5; // reconnections over which one message is sent again by itself
 const PING = 25000;
 const PATIENCE = 10000;
 
@@ -39,6 +40,7 @@ export class Link {
     this.tries = 0;
     this.since = null; // the time of the newest frame, UTC milliseconds: what came later is asked for
     this.ready = false;
+    this.repeated = new Map(); // message id → how often it was sent again
     this.outbox = new Map(JSON.parse(remembered(sessionStorage, OUTBOX) || "[]"));
     addEventListener("online", () => this.hurry());
     addEventListener("offline", () => this.onState("offline"));
@@ -59,7 +61,7 @@ export class Link {
     this.socket = socket;
     socket.onopen = () => this.write({ type: "hello", visitor: this.visitor, city: this.city, since: this.since });
     socket.onmessage = (event) => socket === this.socket && this.read(JSON.parse(event.data));
-    socket.onclose = (event) => socket === this.socket && this.lost(event.code);
+    socket.onclose = () => socket === this.socket && this.lost();
   }
 
   read(frame) {
@@ -68,7 +70,7 @@ export class Link {
     if (frame.type === "history") this.resume(frame);
     if (frame.id && (frame.type === "turn" || frame.type === "error")) this.settle(frame.id);
     if (frame.type !== "pong") this.onFrame(frame);
-    if (frame.type === "history") for (const waiting of [...this.outbox.values()]) this.write(waiting);
+    if (frame.type === "history") for (const waiting of [...this.outbox.values()]) this.again(waiting);
   }
 
   resume(frame) {
@@ -78,20 +80,25 @@ export class Link {
     this.onState("online");
   }
 
+  // A frame that the connection never survives (too large for something in between) is given up at last.
+  again(frame) {
+    const tries = (this.repeated.get(frame.id) || 0) + 1;
+    this.repeated.set(frame.id, tries);
+    if (tries <= REPEATS) {
+      this.write(frame);
+      return;
+    }
+    this.settle(frame.id);
+    this.onFrame({ type: "error", id: frame.id });
+  }
+
   settle(id) {
+    this.repeated.delete(id);
     if (this.outbox.delete(id)) this.save();
   }
 
-  lost(code) {
+  lost() {
     this.ready = false;
-    if (code === 1009) {
-      // The server takes no frame of this size; sending it again would only end the same way.
-      for (const [id, frame] of this.outbox) {
-        if (!frame.image) continue;
-        this.settle(id);
-        this.onFrame({ type: "error", id });
-      }
-    }
     this.onState(navigator.onLine ? "reconnecting" : "offline");
     const delay = DELAYS[Math.min(this.tries, DELAYS.length - 1)];
     this.tries += 1;
@@ -115,7 +122,7 @@ export class Link {
     const socket = this.socket;
     socket.onclose = null;
     socket.close();
-    this.lost(1006);
+    this.lost();
   }
 
   write(frame) {

@@ -37,7 +37,7 @@ function receive(all) {
   if (numbers.join() !== [...select.options].map((option) => option.value).join()) {
     select.replaceChildren(...numbers.map((number) => new Option(number, number)));
   }
-  select.disabled = !numbers.length;
+  select.hidden = !numbers.length;
   if (chosen) select.value = chosen;
   draw();
   first = false;

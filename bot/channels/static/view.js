@@ -76,8 +76,8 @@ export class View {
     const bubble = make("div", "bubble");
     if (/^[•*]{4,}$/.test(text)) bubble.classList.add("masked");
     const parts = author === "bot" ? paragraphs(text) : [text];
-    for (const part of parts) bubble.append(typeof part === "string" ? part : receipt(part));
     if (parts.some((part) => typeof part !== "string")) bubble.classList.add("with-receipt");
+    for (const part of parts) bubble.append(typeof part === "string" ? make("div", "", part) : receipt(part));
     return bubble;
   }
 
@@ -178,7 +178,7 @@ function paragraphs(text) {
   let facts = [];
   const flush = () => {
     if (facts.length > 1) {
-      if (lines.length) parts.push(lines.join("\n"));
+      if (lines.length) parts.push(lines.join("\n").trim());
       parts.push(facts.map((fact) => fact.slice(1)));
       lines = [];
     } else lines.push(...facts.map((fact) => fact[0]));
@@ -193,8 +193,9 @@ function paragraphs(text) {
     }
   }
   flush();
-  if (lines.length) parts.push(lines.join("\n"));
-  return parts;
+  if (!parts.length) return [text];
+  if (lines.length) parts.push(lines.join("\n").trim());
+  return parts.filter((part) => part.length);
 }
 
 function receipt(facts) {

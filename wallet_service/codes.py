@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -21,3 +23,8 @@ def order_text(kind: str, order: Mapping[str, Any]) -> str:
 def login_text(phone: str, nonce: bytes) -> str:
     """Spell out what a login's code confirms: this phone, in this one login."""
     return f"{phone}|{nonce.hex()}"
+
+
+def typed_code(text: str) -> str:
+    """Read a code as people type it: full-width digits and spaces are no mistakes."""
+    return re.sub(r"\s", "", unicodedata.normalize("NFKC", text))

@@ -22,11 +22,11 @@ from wallet_service.errors import ConfigurationError
 BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
 READERS = 4  # pooled read connections
 _PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA recursive_triggers = ON",  # else INSERT OR REPLACE could delete an entry unseen
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
 )
 
 
@@ -93,7 +93,10 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Give a transaction that may write: committed at the end of the block, rolled back by an exception."""
+        """Give a transaction that may write: committed at the end of the block, rolled back by an exception.
+
+        The queue is not reentrant: don't call the wallet from inside the block, that task would wait for itself.
+        """
         async with AsyncExitStack() as stack:
             if self.is_sqlite:
                 await stack.enter_async_context(self._queue)

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wallet_service.bulk import Movement, insert_rows, post_movements
 from wallet_service.chain import seal_on
-from wallet_service.codes import CODE_LIFE
 from wallet_service.context import SHANGHAI, Context, day_start
-from wallet_service.ledger import Book, new_account, post
-from wallet_service.limits import Spending, day_number
+from wallet_service.ledger import new_account
+from wallet_service.limits import day_number
 from wallet_service.numbers import new_wallet_number
-from wallet_service.orders import receipt_no
-from wallet_service.schema import accounts, billers, bills, contacts, orders, users
+from wallet_service.schema import accounts, billers, bills, contacts, users
 from wallet_service.wallet import Wallet
 
 _FILE = Path(__file__).with_name("demo.toml")
-_NOTHING = Spending(0, 0, 0, 0)
-_RECEIPT = update(orders).where(orders.c.id == bindparam("order")).values(receipt_no=bindparam("receipt"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Movement:
-    """One order to come: whose it is, between which accounts, fen, and when."""
-
-    at: datetime
-    actor: int
-    kind: str
-    debit: int
-    credit: int
-    amount: int
-    note: str
 
 
 @dataclass(slots=True)
@@ -69,15 +53,10 @@ async def load(wallet: Wallet) -> dict[str, int]:
         if len(found) == len(phones):
             return found
         crew = await _insert_cast(context, connection, data)
-        await _post(context, connection, _movements(context, data, crew))
+        await post_movements(context, connection, _movements(context, data, crew))
         while await seal_on(context, connection):
             pass
     return {person["name"]: crew.people[person["phone"]] for person in data["people"]}
-
-
-async def _insert(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    found = await connection.execute(insert(table).returning(table.c.id, sort_by_parameter_order=True), rows)
-    return list(found.scalars())
 
 
 async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapping[str, Any]) -> _Cast:
@@ -94,7 +73,7 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
         }
         for person in data["people"]
     ]
-    crew.people = dict(zip((row["phone"] for row in rows), await _insert(connection, users, rows), strict=True))
+    crew.people = dict(zip((row["phone"] for row in rows), await insert_rows(connection, users, rows), strict=True))
     known = [
         {"owner_id": crew.people[person["phone"]], "user_id": crew.people[phone], "name": friend["name"]}
         for person in data["people"]
@@ -115,7 +94,7 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
             name = biller["name"].format(city=data["city_names"][city])
             named[city, biller["service"]] = new_account("biller", city, name=name)
         crew.accounts[city, "bank"] = context.system[city, "clearing"]
-    crew.accounts.update(zip(named, await _insert(connection, accounts, list(named.values())), strict=True))
+    crew.accounts.update(zip(named, await insert_rows(connection, accounts, list(named.values())), strict=True))
     await _insert_bills(connection, data, crew, now)
     return crew
 
@@ -124,7 +103,7 @@ async def _insert_bills(connection: AsyncConnection, data: Mapping[str, Any], cr
     today = now.astimezone(SHANGHAI).date()
     known = [(city, biller) for city in data["cities"] for biller in data["billers"]]
     rows = [{"account_id": crew.accounts[city, biller["service"]], "service": biller["service"]} for city, biller in known]
-    ids = await _insert(connection, billers, rows)
+    ids = await insert_rows(connection, billers, rows)
     debts = [
         {
             "biller_id": biller_id,
@@ -137,68 +116,31 @@ async def _insert_bills(connection: AsyncConnection, data: Mapping[str, Any], cr
     await connection.execute(insert(bills), debts)
 
 
-def _movements(context: Context, data: Mapping[str, Any], crew: _Cast) -> list[_Movement]:
+def _moment(item: Mapping[str, Any], now: datetime) -> datetime:
+    clock = time.fromisoformat(item["time"])
+    day = now.astimezone(SHANGHAI).date() - timedelta(days=item["days_ago"])
+    return day_start(day) + timedelta(hours=clock.hour, minutes=clock.minute)
+
+
+def _movements(context: Context, data: Mapping[str, Any], crew: _Cast) -> list[Movement]:
     """List everything that happened, oldest first; openings make each wallet end at its wanted balance."""
-    today = context.now().astimezone(SHANGHAI).date()
-
-    def moment(item: Mapping[str, Any]) -> datetime:
-        clock = time.fromisoformat(item["time"])
-        return day_start(today - timedelta(days=item["days_ago"])) + timedelta(hours=clock.hour, minutes=clock.minute)
-
-    hero, opening = data["history"]["phone"], data["opening"]
+    now, opening = context.now(), data["opening"]
     movements = []
     for city in data["cities"]:
         flow: dict[int, int] = defaultdict(int)
-        bank = crew.accounts[city, "bank"]
         for item in data["history"]["items"]:
-            payer = item.get("from", hero)
-            other = hero if "from" in item and item["with"] == payer else item["with"]
-            debit, credit = crew.accounts[city, payer], crew.accounts[city, other]
-            if item["kind"] == "top_up":
-                debit, credit = credit, debit
+            owner = crew.accounts[city, item.get("by", data["history"]["phone"])]
+            other = crew.accounts[city, item["with"]]
+            debit, credit = (other, owner) if item["kind"] == "top_up" else (owner, other)
             amount = fen(item["amount"])
             flow[debit] -= amount
             flow[credit] += amount
-            movements.append(_Movement(moment(item), crew.people[payer], item["kind"], debit, credit, amount, item["note"]))
+            actor = crew.people[item.get("by", data["history"]["phone"])]
+            movements.append(Movement(_moment(item, now), actor, item["kind"], debit, credit, amount, item["note"]))
         for person in data["people"]:
-            wallet = crew.accounts[city, person["phone"]]
+            wallet, actor = crew.accounts[city, person["phone"]], crew.people[person["phone"]]
             amount = fen(person["balance"]) - flow[wallet]
             if amount:
-                actor = crew.people[person["phone"]]
-                movements.append(_Movement(moment(opening), actor, opening["kind"], bank, wallet, amount, opening["note"]))
+                bank = crew.accounts[city, "bank"]
+                movements.append(Movement(_moment(opening, now), actor, opening["kind"], bank, wallet, amount, opening["note"]))
     return sorted(movements, key=lambda movement: movement.at)
-
-
-def _order(context: Context, movement: _Movement) -> dict[str, Any]:
-    return {
-        "kind": movement.kind,
-        "status": "posted",
-        "actor_id": movement.actor,
-        "payer_id": movement.debit,
-        "payee_id": movement.credit,
-        "amount": movement.amount,
-        "fee": 0,
-        "note": movement.note,
-        "nonce": context.random.octets(16),
-        "counter": 0,
-        "tries": 0,
-        "created_at": movement.at,
-        "expires_at": movement.at + CODE_LIFE,
-        "authorised_at": movement.at,
-        "posted_at": movement.at,
-    }
-
-
-async def _post(context: Context, connection: AsyncConnection, movements: Sequence[_Movement]) -> None:
-    ids = await _insert(connection, orders, [_order(context, movement) for movement in movements])
-    book = Book({account: 0 for movement in movements for account in (movement.debit, movement.credit)})
-    spent: dict[int, Spending] = {}
-    for order_id, movement in zip(ids, movements, strict=True):
-        book.move(order_id, movement.kind, debit=movement.debit, credit=movement.credit, amount=movement.amount, at=movement.at)
-        spent[movement.debit] = spent.get(movement.debit, _NOTHING).plus(movement.amount, movement.at)
-    receipts = [
-        {"order": order_id, "receipt": receipt_no(order_id, movement.at)}
-        for order_id, movement in zip(ids, movements, strict=True)
-    ]
-    await connection.execute(_RECEIPT, receipts)
-    await post(connection, book, spent)

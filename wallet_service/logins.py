@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
-from wallet_service.codes import CODE_LIFE, LOGIN_CODE, TRIES, login_text
+from wallet_service.codes import CODE_LIFE, LOGIN_CODE, TRIES, login_text, typed_code
 from wallet_service.context import Context
 from wallet_service.idempotency import once
 from wallet_service.ledger import new_account
@@ -88,7 +88,7 @@ async def finish_login(context: Context, challenge_id: str, code: str, *, key: s
             raise errors.ChallengeNotFound
         if context.now() >= row["expires_at"]:
             raise errors.CodeExpired(expired_at=row["expires_at"].isoformat())
-        if not context.keys.code_matches(row["nonce"], code.strip(), row["code_hash"]):
+        if not context.keys.code_matches(row["nonce"], typed_code(code), row["code_hash"]):
             tries = row["tries"] + 1
             await _set(connection, row["id"], tries=tries, status="locked" if tries == TRIES else "open")
             raise errors.LoginLocked(tries=TRIES) if tries == TRIES else errors.WrongCode(tries_left=TRIES - tries)

@@ -112,7 +112,7 @@ async def history(
     asked = {
         "user_id": user_id,
         "city": city,
-        "before": _NO_BOUND if before is None else before,
+        "before": _NO_BOUND if before is None else max(0, min(before, _NO_BOUND)),
         "start": start,
         "end": end,
         "count": max(1, min(limit, MOST_ITEMS)),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from wallet_service import chain, logins, orders, outbox, people, reading
+from wallet_service import authorizing, chain, logins, orders, outbox, people, proposing, reading
 from wallet_service.commands import Transfer
 from wallet_service.context import Context, LoginLimit, Randomness, utc_now
 from wallet_service.database import Database, parse_url
@@ -158,13 +158,13 @@ class Wallet:
 
     async def propose(self, command: Transfer, *, actor: int, key: str, replaces: int | None = None) -> Order:
         """Keep an order and send the code that confirms exactly it; ``replaces`` cancels an open one with it."""
-        proposed = await orders.propose(self._context, command, actor=actor, key=key, replaces=replaces)
+        proposed = await proposing.propose(self._context, command, actor=actor, key=key, replaces=replaces)
         self._notices.set()
         return proposed
 
     async def authorize(self, order_id: int, code: str, *, actor: int, key: str) -> Order:
         """Take an order's code and post it, once."""
-        posted = await orders.authorize(self._context, order_id, code, actor=actor, key=key)
+        posted = await authorizing.authorize(self._context, order_id, code, actor=actor, key=key)
         self._sealer.wake()
         self._notices.set()
         return posted

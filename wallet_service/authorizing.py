@@ -1,0 +1,102 @@
+"""Authorisation: the order's own code, a last check, and the posting, in one transaction.
+
+A refusal at the last check ends the order, since its code is spent; a wrong code only counts, up to five.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import errors, ledger
+from wallet_service.codes import TRIES, typed_code
+from wallet_service.context import SHANGHAI, Context
+from wallet_service.idempotency import once
+from wallet_service.limits import Spending
+from wallet_service.orders import change_order, check_payee, check_payment, load_order, order_view, require_open
+from wallet_service.outbox import notice_row
+from wallet_service.schema import outbox
+from wallet_service.views import Order
+
+
+async def authorize(context: Context, order_id: int, code: str, *, actor: int, key: str) -> Order:
+    """Take the code of an order and post it, all in one transaction."""
+
+    async def work(connection: AsyncConnection) -> Order:
+        now = context.now()
+        row = await load_order(connection, order_id, actor, lock=True)
+        await require_open(connection, row, now)
+        if not context.keys.code_matches(row["nonce"], typed_code(code), row["code_hash"]):
+            await _count_wrong_try(connection, row)
+        try:
+            spending = _final_check(context, row, now)
+        except errors.WalletError as refusal:
+            await change_order(connection, order_id, status="refused", refusal=refusal.code)
+            raise
+        await change_order(connection, order_id, status="authorised", authorised_at=now)
+        return await _post(context, connection, row, spending, now)
+
+    return await once(context, "authorize", actor, key, [order_id, code], work)
+
+
+async def _count_wrong_try(connection: AsyncConnection, row: Mapping[str, Any]) -> None:
+    tries = row["tries"] + 1
+    if tries < TRIES:
+        await change_order(connection, row["id"], tries=tries)
+        raise errors.WrongCode(tries_left=TRIES - tries)
+    await change_order(connection, row["id"], tries=tries, status="refused", refusal=errors.OrderLocked.code)
+    raise errors.OrderLocked(tries=TRIES)
+
+
+def _final_check(context: Context, row: Mapping[str, Any], now: datetime) -> Spending:
+    check_payee(
+        context,
+        city=row["payee_city"],
+        level=row["payee_level"],
+        status=row["payee_status"],
+        balance=row["payee_balance"],
+        amount=row["amount"],
+    )
+    return check_payment(
+        context,
+        city=row["city"],
+        level=row["payer_level"],
+        status=row["payer_status"],
+        spending=Spending(row["day"], row["day_spent"], row["year"], row["year_spent"]),
+        available=row["payer_balance"] - row["payer_held"],
+        amount=row["amount"],
+        fee=row["fee"],
+        now=now,
+    )
+
+
+async def _post(
+    context: Context, connection: AsyncConnection, row: Mapping[str, Any], spending: Spending, now: datetime
+) -> Order:
+    payer, payee = row["payer_id"], row["payee_id"]
+    balances = {payer: row["payer_balance"], payee: row["payee_balance"]}
+    fees = context.system[row["city"], "fees"]
+    if row["fee"]:
+        balances[fees] = await ledger.locked_balance(connection, fees)
+    book = ledger.Book(balances)
+    book.move(row["id"], row["kind"], debit=payer, credit=payee, amount=row["amount"], at=now)
+    if row["fee"]:
+        book.move(row["id"], "fee", debit=payer, credit=fees, amount=row["fee"], at=now)
+    await ledger.post(connection, book, {payer: spending})
+    done = {"status": "posted", "posted_at": now, "receipt_no": receipt_no(row["id"], now)}
+    await change_order(connection, row["id"], **done)
+    notices = [
+        notice_row("payment_posted", now, user_id=row["actor_id"], order_id=row["id"]),
+        notice_row("money_received", now, user_id=row["payee_user_id"], order_id=row["id"]),
+    ]
+    await connection.execute(insert(outbox), notices)
+    return order_view({**row, **done}, now)
+
+
+def receipt_no(order_id: int, now: datetime) -> str:
+    """Give the receipt's number: the day in Asia/Shanghai, then the order's id."""
+    return f"{now.astimezone(SHANGHAI):%Y%m%d}{order_id:010d}"

@@ -1,0 +1,75 @@
+"""Posting many finished movements at once (demo data, benchmarks): the book and rows of ordinary orders, in few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service.authorizing import receipt_no
+from wallet_service.codes import CODE_LIFE
+from wallet_service.context import Context
+from wallet_service.ledger import Book, post
+from wallet_service.limits import Spending
+from wallet_service.schema import orders
+
+_NOTHING = Spending(0, 0, 0, 0)
+_RECEIPT = update(orders).where(orders.c.id == bindparam("order")).values(receipt_no=bindparam("receipt"))
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One finished order: who asked for it, between which accounts, how many fen, and when."""
+
+    at: datetime
+    actor: int
+    kind: str
+    debit: int
+    credit: int
+    amount: int
+    note: str
+
+
+async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert rows and give their ids in the same order."""
+    found = await connection.execute(insert(table).returning(table.c.id, sort_by_parameter_order=True), rows)
+    return list(found.scalars())
+
+
+async def post_movements(context: Context, connection: AsyncConnection, movements: Sequence[Movement]) -> None:
+    """Post movements, oldest first, between accounts that nothing was posted to before."""
+    ids = await insert_rows(connection, orders, [_order(context, movement) for movement in movements])
+    book = Book({account: 0 for movement in movements for account in (movement.debit, movement.credit)})
+    spent: dict[int, Spending] = {}
+    receipts = []
+    for order_id, movement in zip(ids, movements, strict=True):
+        debit, amount, at = movement.debit, movement.amount, movement.at
+        book.move(order_id, movement.kind, debit=debit, credit=movement.credit, amount=amount, at=at)
+        spent[debit] = spent.get(debit, _NOTHING).plus(amount, at)
+        receipts.append({"order": order_id, "receipt": receipt_no(order_id, at)})
+    await connection.execute(_RECEIPT, receipts)
+    await post(connection, book, spent)
+
+
+def _order(context: Context, movement: Movement) -> dict[str, Any]:
+    return {
+        "kind": movement.kind,
+        "status": "posted",
+        "actor_id": movement.actor,
+        "payer_id": movement.debit,
+        "payee_id": movement.credit,
+        "amount": movement.amount,
+        "fee": 0,
+        "note": movement.note,
+        "nonce": context.random.octets(16),
+        "counter": 0,
+        "tries": 0,
+        "created_at": movement.at,
+        "expires_at": movement.at + CODE_LIFE,
+        "authorised_at": movement.at,
+        "posted_at": movement.at,
+    }

@@ -1,0 +1,54 @@
+"""What a message asks of the conversation: small facts that understanding proposes and the stack carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The common base, so that a list of commands has a type."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFlow(Command):
+    """Begin a flow on top of the stack, with the slots that came in the same message."""
+
+    flow: str
+    slots: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFlow(Command):
+    """Bring an interrupted flow back to the top."""
+
+    flow: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSlot(Command):
+    """Fill a slot that has no value yet."""
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectSlots(Command):
+    """Change slots that were filled before; a value of None takes it back, and no slot at all asks which one is meant."""
+
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPattern(Command):
+    """Run a repair pattern with facts for its steps and words."""
+
+    pattern: str
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed(Command):
+    """Change nothing: the question stands and is asked again."""

@@ -1,0 +1,119 @@
+"""Slots and how messages fill them: every ``handlers/*/domain.yml``, Rasa's format with two fields of our own.
+
+``sensitive: true`` keeps a slot's value out of every record, ``forget: true`` has the message that held it removed from the
+chat as well, and ``session: true`` lets a slot outlast the flow that set it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bot.dialogue.source import Mapped, read
+
+_TYPES = ("text", "bool", "float", "categorical", "list", "any")
+_MAPPINGS: Mapping[str, tuple[str, ...]] = {
+    "from_entity": ("entity", "intent", "not_intent"),
+    "from_intent": ("intent", "value"),
+    "from_text": (),
+    "custom": ("action",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMapping:
+    """One way in which a message may fill a slot, and when it applies."""
+
+    kind: str
+    entity: str = ""
+    intent: str = ""
+    value: Any = None
+    only_intents: tuple[str, ...] = ()
+    not_intents: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, str], ...] = ()  # (active flow or "", requested slot or "")
+
+    def applies(self, active_flow: str, requested_slot: str, intent: str = "") -> bool:
+        """Say whether the conditions hold for the flow on top, the slot it asks for and the intent of the message."""
+        if intent in self.not_intents or (self.only_intents and intent not in self.only_intents):
+            return False
+        return not self.conditions or any(
+            flow in ("", active_flow) and slot in ("", requested_slot) for flow, slot in self.conditions
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot as declared: its type, its mappings, and the folder of each capability that uses it."""
+
+    name: str
+    type: str
+    mappings: tuple[SlotMapping, ...]
+    sensitive: bool = False
+    session: bool = False
+    forget: bool = False
+    values: tuple[str, ...] = ()
+    folders: frozenset[str] = frozenset()
+
+    @property
+    def readable(self) -> bool:
+        """Tell whether anything in a message can fill it without being asked for."""
+        return any(mapping.kind == "from_entity" for mapping in self.mappings)
+
+
+def load_slots(paths: Iterable[Path]) -> dict[str, Slot]:
+    """Read domain files; the same slot may stand in several only when it is declared alike in each."""
+    slots: dict[str, Slot] = {}
+    for path in paths:
+        document = read(path).only("version", "slots", "actions")
+        declared = document.mapping("slots")
+        for name, source in declared.items():
+            if not isinstance(source, Mapped):
+                raise declared.fault(f"slot {name!r} must be a mapping", name)
+            slot = _slot(name, source)
+            if name in slots:
+                slot = replace(slot, folders=slots[name].folders | slot.folders)
+                if slot != replace(slots[name], folders=slot.folders):
+                    raise source.fault(f"slot {name!r} is declared differently elsewhere")
+            slots[name] = slot
+    return slots
+
+
+def _slot(name: str, source: Mapped) -> Slot:
+    source.only("type", "mappings", "values", "initial_value", "influence_conversation", "sensitive", "session", "forget")
+    if source.text("type") not in _TYPES:
+        raise source.fault(f"unknown slot type {source['type']!r} (known: {', '.join(_TYPES)})", "type")
+    return Slot(
+        name=name,
+        type=source["type"],
+        mappings=tuple(_mapping(item) for item in source.mappings("mappings")),
+        sensitive=source.flag("sensitive"),
+        session=source.flag("session"),
+        forget=source.flag("forget"),
+        values=tuple(str(value) for value in source.get("values", [])),
+        folders=frozenset({source.path.parent.name}),
+    )
+
+
+def _mapping(item: Mapped) -> SlotMapping:
+    kind = item.text("type")
+    if kind not in _MAPPINGS:
+        raise item.fault(f"unknown mapping {kind!r} (known: {', '.join(_MAPPINGS)})", "type")
+    item.only("type", "conditions", *_MAPPINGS[kind])
+    conditions = [condition.only("active_flow", "requested_slot") for condition in item.mappings("conditions")]
+    return SlotMapping(
+        kind=kind,
+        entity=item.text("entity") if kind == "from_entity" else "",
+        intent=item.text("intent") if kind == "from_intent" else "",
+        value=item.get("value"),
+        only_intents=_names(item, "intent") if kind == "from_entity" else (),
+        not_intents=_names(item, "not_intent"),
+        conditions=tuple((condition.text("active_flow", ""), condition.text("requested_slot", "")) for condition in conditions),
+    )
+
+
+def _names(item: Mapped, key: str) -> tuple[str, ...]:
+    """Read a name or a list of names."""
+    found = item.get(key, [])
+    return (found,) if isinstance(found, str) else tuple(found)

@@ -1,0 +1,287 @@
+"""One turn: lock, dedupe, understand, run, render, store. Knows no channel and no wallet."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import re
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import structlog
+
+from bot.dialogue.commands import Command, RunPattern, SetSlot
+from bot.dialogue.runner import Runner, Turn
+from bot.dialogue.stack import State
+from bot.dialogue.store import Conversation, Event, Kept, Store
+from bot.dialogue.understand import Thresholds, View, press, understand
+from bot.messages import Inbound, Outcome, Reply
+
+log = structlog.get_logger()
+
+TEXT_LIMIT = 2000  # characters; beyond it nobody tells a wallet what to do
+_ATTEMPTS = 5
+_TYPED = {  # what messengers send for their menus, and people type; each is a payload or a pattern
+    "/start": "pattern_session_start",
+    "/help": "/ask_help",
+    "/balance": "/check_balance",
+    "/transfer": "/transfer_money",
+    "/history": "/check_history",
+    "/human": "/ask_human",
+    "/cancel": "/cancel",
+}
+_DIGITS = re.compile(r"\d(?:[\s-]?\d){5,}")
+
+
+class Understanding(Protocol):
+    """What the engine needs of ``nlu``."""
+
+    def parse(self, text: str, *, now: dt.datetime, names: Collection[str] = (), expects: str | None = None) -> dict[str, Any]:
+        """Parse one message; never raises."""
+        ...
+
+
+ReadPicture = Callable[[bytes], Awaitable[str | None]]
+
+
+class Engine:
+    """The assistant behind every door."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runner: Runner,
+        interpreter: Understanding,
+        thresholds: Thresholds,
+        cities: Collection[str],
+        read_picture: ReadPicture,
+        heard: Callable[[int], None],
+        clock: Callable[[], dt.datetime],
+        timeout: dt.timedelta = dt.timedelta(hours=1),
+    ) -> None:
+        self.store, self.runner, self.interpreter, self.limits = store, runner, interpreter, thresholds
+        self.cities, self.read_picture, self.heard, self.clock, self.timeout = cities, read_picture, heard, clock, timeout
+        self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
+
+    async def handle(self, inbound: Inbound) -> Outcome:
+        """Answer one message; the same channel, sender and message id always get the same answer."""
+        for _ in range(_ATTEMPTS):
+            async with self._conversation(inbound) as conversation:
+                if conversation.outcome is not None:
+                    return conversation.outcome
+                outcome = await self._turn(inbound, conversation)
+            if outcome is not None:
+                return outcome
+        raise RuntimeError("the conversation kept changing under this message")
+
+    async def claim_pushes(self, channel: str, sender: str) -> tuple[Reply, ...]:
+        """Take what waits for this end of the channel."""
+        return await self.store.claim_pushes(channel, sender)
+
+    async def resume(self, conversation_id: int) -> tuple[Reply, ...]:
+        """Go on after a person handed the conversation back: put the open question again, if there is one."""
+        async with self._lock(conversation_id):
+            conversation = await self.store.get(conversation_id)
+            turn = self._new_turn(f"resume-{conversation.version}", "", conversation)
+            await self.runner.run(turn)
+            turn.state.said = [reply.to_json() for reply in turn.replies]
+            at = _ms(turn.now)
+            kept = await self.store.change(conversation, turn.state.to_json(self.runner.slots), turn.events, at)
+        return tuple(turn.replies) if kept else ()
+
+    # -- one turn ---------------------------------------------------------------------------------------------------------
+
+    async def _turn(self, inbound: Inbound, conversation: Conversation) -> Outcome | None:
+        """Run one message; None when the conversation changed meanwhile and the message must be read anew."""
+        if conversation.holder is not None:
+            return await self._silent(inbound, conversation)
+        turn = self._new_turn(inbound.message_id, inbound.channel, conversation)
+        if (city := inbound.metadata.get("city")) in self.cities:
+            turn.state.session["city"] = city
+        self._end_old_session(turn, conversation)
+        view = View(turn.state, self.runner.flows, self.runner.slots)
+        secret, forget = view.secret_asked, any(self.runner.slots[name].forget for name in view.asked)
+        pending = view.state.visible(view.state.top, self.runner.flows).get("order_id") is not None
+        text = _clean(inbound.text)
+        commands, facts = await self._read(inbound, text, turn, view)
+        coded = bool(re.search(r"\d{4}", text)) and (forget or pending)
+        turn.note("user", text=masked(text, everything=secret or coded), message=inbound.kind, **facts)
+        self.runner.execute(turn, commands)
+        await self.runner.run(turn)
+        if turn.replies:
+            turn.state.said = [reply.to_json() for reply in turn.replies]
+        outcome = Outcome(tuple(turn.replies), forget_message=coded)
+        return await self._keep(inbound, conversation, turn, outcome)
+
+    def _new_turn(self, message_id: str, channel: str, conversation: Conversation) -> Turn:
+        return Turn(
+            conversation=conversation.id,
+            message_id=message_id,
+            channel=channel,
+            state=State.from_json(conversation.state, self.runner.flows),
+            person=conversation.person,
+            now=self.clock(),
+        )
+
+    def _end_old_session(self, turn: Turn, conversation: Conversation) -> None:
+        """After a long silence, what was open is put away, and the person is told before the new message is answered."""
+        silence = _ms(turn.now) - conversation.updated_at
+        if turn.state.working(self.runner.flows) is not None and silence > self.timeout.total_seconds() * 1000:
+            facts = self.runner.pattern(turn, "pattern_session_end", {})
+            turn.state.frames = [facts]
+
+    async def _read(self, inbound: Inbound, text: str, turn: Turn, view: View) -> tuple[list[Command], dict[str, Any]]:
+        """Turn a message of any kind into commands, with facts of the reading for the record."""
+        if inbound.kind not in ("text", "press"):
+            return [await self._picture(inbound)], {}
+        issued = turn.state.tokens.get(inbound.text) if inbound.kind == "press" or inbound.may_press else None
+        if issued is None and inbound.kind == "press":
+            return [_respond("button_unknown")], {}
+        if issued is None:
+            issued = _titled(turn, text)
+        if issued is not None:
+            return self._pressed(issued, turn, view), {"pressed": issued["title"]}
+        if (typed := _TYPED.get(text.split("@")[0])) is not None:
+            return ([RunPattern(typed)] if typed.startswith("pattern") else press(typed, view, self.limits)), {"typed": typed}
+        if not text or len(text) > TEXT_LIMIT:
+            return [_respond("unreadable_empty" if not text else "unreadable_too_long")], {}
+        names = await self.runner.people.names(turn.person) if turn.person else ()
+        parse = await asyncio.to_thread(self.interpreter.parse, text, now=turn.now, names=names, expects=view.expects)
+        turn.topic = parse["topic"]
+        reading = {"intent": parse["intent"]["name"], "confidence": parse["intent"]["confidence"], "topic": parse["topic"]}
+        return understand(parse, view, self.limits), reading
+
+    def _pressed(self, issued: dict[str, Any], turn: Turn, view: View) -> list[Command]:
+        """Act on a button once; one that belongs to a step long past says so instead."""
+        gone = issued["payload"].startswith("/SetSlots") and turn.state.frame(issued["frame"]) is None
+        if issued["used"] or gone:
+            return [_respond("button_used")]
+        issued["used"] = True
+        commands = press(issued["payload"], view, self.limits)
+        elsewhere = [command for command in commands if isinstance(command, SetSlot) and command.name not in view.asked]
+        return [_respond("button_used")] if elsewhere else commands
+
+    async def _picture(self, inbound: Inbound) -> Command:
+        if inbound.kind != "image" or not inbound.attachments:
+            return _respond(f"unreadable_{inbound.kind}")
+        found = await self.read_picture(inbound.attachments[0].data)
+        return _respond("unreadable_image" if found is None else "unreadable_qr")
+
+    async def _silent(self, inbound: Inbound, conversation: Conversation) -> Outcome | None:
+        """Pass a message to the agent who holds the conversation, and say nothing."""
+        text = masked(_clean(inbound.text)[:TEXT_LIMIT], everything=False)
+        event = Event("user", {"text": text, "message": inbound.kind}, _ms(self.clock()))
+        if not await self.store.keep_silent(conversation, inbound.channel, inbound.sender, inbound.message_id, event):
+            return None
+        self.heard(conversation.id)
+        return Outcome()
+
+    # -- keeping ----------------------------------------------------------------------------------------------------------
+
+    async def _keep(self, inbound: Inbound, before: Conversation, turn: Turn, outcome: Outcome) -> Outcome | None:
+        door = (inbound.channel, inbound.sender)
+        changed = turn.person != before.person
+        entering = changed and before.person is None
+        state = turn.state.to_json(self.runner.slots)
+        if changed and not entering:
+            state = State(session=turn.state.session).to_json(self.runner.slots)
+        kept = Kept(state, turn.person if entering else before.person, outcome, turn.events)
+        if not await self.store.keep(before, *door, inbound.message_id, kept, _ms(turn.now)):
+            return None
+        self.heard(before.id)
+        if entering and turn.person is not None:
+            await self._join(door, before.id, turn.person)
+        elif changed:
+            await self._part(door, turn)
+        return outcome
+
+    async def _join(self, door: tuple[str, str], conversation_id: int, person: int) -> None:
+        """After a log-in, go on in the person's own conversation when there is one, taking along what is open here."""
+        for _ in range(_ATTEMPTS):
+            others = await self.store.latest_of(person, besides=conversation_id)
+            if others is None:
+                return
+            source, target = await self.store.get(conversation_id), await self.store.get(others)
+            here, there = State.from_json(source.state, self.runner.flows), State.from_json(target.state, self.runner.flows)
+            there.take_over(here)
+            states = (State().to_json(self.runner.slots), there.to_json(self.runner.slots))
+            if await self.store.move(source, target, door, states, _ms(self.clock())):
+                return
+
+    async def _part(self, door: tuple[str, str], turn: Turn) -> None:
+        """Another person logged in here, or the person logged out: the old conversation stays theirs, this door leaves it."""
+        at = _ms(turn.now)
+        theirs = await self.store.latest_of(turn.person, besides=turn.conversation) if turn.person else None
+        if theirs is not None:
+            await self.store.point(*door, theirs, at)
+        else:
+            clean = State(session={"city": turn.state.session.get("city")})
+            await self.store.start_clean(*door, turn.person, clean.to_json(self.runner.slots), at)
+
+    @asynccontextmanager
+    async def _conversation(self, inbound: Inbound) -> Any:
+        """Load the conversation of a door under its lock, starting one for a new door."""
+        door = (inbound.channel, inbound.sender)
+        while True:
+            conversation_id = await self.store.find(*door)
+            if conversation_id is None:
+                await self.store.open(*door, State().to_json(self.runner.slots), _ms(self.clock()))
+                continue
+            async with self._lock(conversation_id):
+                conversation = await self.store.load(*door, inbound.message_id)
+                if conversation is not None and conversation.id == conversation_id:
+                    yield conversation
+                    return
+
+    @asynccontextmanager
+    async def _lock(self, conversation_id: int) -> Any:
+        """Hold a conversation in this process; the version check of the store holds it against other processes."""
+        lock, users = self._locks.get(conversation_id, (asyncio.Lock(), 0))
+        self._locks[conversation_id] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(conversation_id)
+            if users > 1:
+                self._locks[conversation_id] = (lock, users - 1)
+
+
+def masked(text: str, *, everything: bool) -> str:
+    """Hide long numbers (phones, cards, ids) for the record, and every digit where a code may stand."""
+    if everything:
+        return re.sub(r"\d", "•", text)
+    return _DIGITS.sub(_shorten, text)
+
+
+def _shorten(match: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", match[0])
+    return f"{digits[:3]}****{digits[-4:]}" if len(digits) == 11 else f"****{digits[-4:]}"
+
+
+def _clean(text: str) -> str:
+    """Drop control characters, which no person types and no record should hold."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
+
+
+def _titled(turn: Turn, text: str) -> dict[str, Any] | None:
+    """Find the button just offered whose title was typed, as people do where buttons cannot be pressed."""
+    offered = {button[1] for reply in turn.state.said for button in reply["buttons"]}
+    return next(
+        (
+            turn.state.tokens[token]
+            for token in offered
+            if token in turn.state.tokens and turn.state.tokens[token]["title"] == text
+        ),
+        None,
+    )
+
+
+def _respond(reply: str) -> Command:
+    return RunPattern("pattern_respond", {"intent": reply})
+
+
+def _ms(moment: dt.datetime) -> int:
+    return int(moment.timestamp() * 1000)

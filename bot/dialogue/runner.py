@@ -1,0 +1,485 @@
+"""Runs the dialogue stack: carries out commands, walks the steps of flows, and collects what is to be said."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from bot.dialogue.actions import ActionResult, Actions, make_tracker
+from bot.dialogue.commands import Command, CorrectSlots, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
+from bot.dialogue.domain import Slot
+from bot.dialogue.flows import END, Flow, Flows, Step
+from bot.dialogue.stack import Frame, State
+from bot.dialogue.store import Event
+from bot.messages import Button, Reply
+from locales import Locale
+
+log = structlog.get_logger()
+
+_STEPS_PER_TURN = 200
+_KEY_PART = 96  # characters of a message id that stand in a wallet key; longer ones are cut at the door
+
+
+def _rank(command: Command) -> int:
+    """Order commands: values first, then patterns on top of them; new flows are pushed last and run first."""
+    return 1 if isinstance(command, CorrectSlots | RunPattern) else 0
+
+
+class People(Protocol):
+    """Who acts: the engine signs the person for actions and checks what a log-in gave back."""
+
+    def sign(self, person: int, conversation: int) -> str:
+        """Give the field by which an action knows who acts in this conversation."""
+        ...
+
+    def verify(self, token: str, conversation: int) -> int:
+        """Give the person that such a field names; raises when it was not signed here."""
+        ...
+
+    async def names(self, person: int) -> tuple[str, ...]:
+        """Give the names of a person's contacts."""
+        ...
+
+
+class Handoffs(Protocol):
+    """The queue for human agents, as far as a conversation needs it."""
+
+    async def request(self, conversation_id: int, *, topic: str, city: str, reason: str, context: Mapping[str, Any]) -> Any:
+        """Queue a conversation; gives an object with ``position``, 1 for the next in turn."""
+        ...
+
+    async def leave(self, conversation_id: int) -> bool:
+        """Take a conversation out of the queue; False when it was not in it."""
+        ...
+
+
+@dataclass(slots=True)
+class Turn:
+    """One message on its way through the conversation."""
+
+    conversation: int
+    message_id: str
+    channel: str
+    state: State
+    person: int | None
+    now: dt.datetime
+    topic: str = ""
+    replies: list[Reply] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    offer_resume: bool = False
+
+    def note(self, kind: str, **data: Any) -> None:
+        """Append an event for the record."""
+        self.events.append(Event(kind, data, int(self.now.timestamp() * 1000)))
+
+
+class Runner:
+    """Everything that a stack needs to run, built once and shared by all conversations."""
+
+    def __init__(
+        self,
+        *,
+        flows: Flows,
+        slots: Mapping[str, Slot],
+        actions: Actions,
+        locale: Locale,
+        people: People,
+        handoffs: Handoffs,
+        default_city: str,
+        new_token: Callable[[], str],
+    ) -> None:
+        self.flows, self.slots, self.actions, self.locale = flows, slots, actions, locale
+        self.people, self.handoffs, self.default_city, self.new_token = people, handoffs, default_city, new_token
+        self.builtin: dict[str, Callable[[Turn, Frame], Awaitable[bool]]] = {
+            "action_listen": self._listen,
+            "action_cancel_flow": self._cancel_flow,
+            "action_correct_slots": self._correct_slots,
+            "action_repeat": self._repeat,
+            "action_restart": self._restart,
+            "action_search": self._search,
+            "action_respond": self._respond,
+            "action_hand_off": self._hand_off,
+            "action_leave_queue": self._leave_queue,
+        }
+
+    # -- commands ---------------------------------------------------------------------------------------------------------
+
+    def execute(self, turn: Turn, commands: Sequence[Command]) -> None:
+        """Carry out commands on the stack; several new flows run in the order in which they were asked for."""
+        state = turn.state
+        if not any(isinstance(command, RunPattern) and command.pattern == "pattern_cannot_handle" for command in commands):
+            state.misses = 0
+        for command in sorted(commands, key=_rank):
+            match command:
+                case SetSlot(name, value):
+                    self._set(turn, name, value)
+                case ResumeFlow(flow):
+                    self._bring_up(state, flow)
+                case Proceed():
+                    self._leave_patterns(state)
+                case CorrectSlots(values):
+                    self.pattern(turn, "pattern_correction", {"corrections": values})
+                case RunPattern(pattern, context):
+                    self.pattern(turn, pattern, context)
+            turn.note("command", name=type(command).__name__, of=getattr(command, "flow", getattr(command, "pattern", "")))
+        for start in reversed([command for command in commands if isinstance(command, StartFlow)]):
+            self._start(turn, start)
+
+    def _start(self, turn: Turn, command: StartFlow) -> None:
+        guard = self.flows[command.flow].guard
+        if guard is not None and not guard.holds({"slots": self._session(turn), "context": {}}):
+            self.pattern(turn, "pattern_not_offered", {"wanted": self.locale.word("flow_names", command.flow)})
+            return
+        frame = turn.state.push(command.flow, self.flows)
+        for name, value in command.slots.items():
+            turn.state.assign(frame, self.slots[name], value, self.flows)
+
+    def pattern(self, turn: Turn, pattern: str, context: Mapping[str, Any]) -> Frame:
+        """Put a repair pattern on the stack, with the facts that its steps and words may use."""
+        state = turn.state
+        if pattern == "pattern_cannot_handle":
+            state.misses += 1
+        working = state.working(self.flows)
+        facts: dict[str, Any] = {
+            "flow": working.flow if working else None,
+            "flow_name": self.locale.word("flow_names", working.flow) if working else None,
+            "misses": state.misses,
+            "topic": turn.topic,
+            "candidates": [],
+            "person": turn.person is not None,
+        }
+        facts |= context
+        facts["candidates"] = [self._titled(candidate, turn) for candidate in facts["candidates"]]
+        return state.push(pattern, self.flows, context=facts)
+
+    def _titled(self, candidate: Mapping[str, str], turn: Turn) -> dict[str, str]:
+        if "flow" in candidate:
+            title = self.locale.word("flow_names", candidate["flow"])
+        else:
+            title = self.locale.faq_title(candidate["faq"], self.city(turn))
+        return {**candidate, "title": title}
+
+    def _set(self, turn: Turn, name: str, value: Any) -> None:
+        state, slot = turn.state, self.slots[name]
+        if slot.session:
+            state.session[name] = value
+            return
+        if state.top is not None and name not in self.flows[state.top.flow].collects():
+            self._leave_patterns(state)
+        if state.top is not None:
+            state.assign(state.top, slot, value, self.flows)
+            for frame in state.chain(state.top, self.flows):
+                if name in frame.checked:
+                    frame.checked.remove(name)
+            turn.note("slot", name=name, value=None if slot.sensitive else value)
+
+    def _leave_patterns(self, state: State) -> None:
+        """Drop the patterns on top: the flow at work goes on without them."""
+        while state.top is not None and self.flows[state.top.flow].is_pattern and len(state.frames) > 1:
+            state.frames.pop()
+
+    def _bring_up(self, state: State, flow: str) -> None:
+        """Move an interrupted flow, with all that it has called, to the top."""
+        self._leave_patterns(state)
+        start = next(place for place, frame in enumerate(state.frames) if frame.flow == flow)
+        end = start + 1
+        while end < len(state.frames) and state.frames[end].caller is not None:
+            end += 1
+        state.frames = state.frames[:start] + state.frames[end:] + state.frames[start:end]
+
+    # -- running ----------------------------------------------------------------------------------------------------------
+
+    async def run(self, turn: Turn) -> None:
+        """Walk the stack until it needs the person or is empty; a failing action becomes an apology, never a lost turn."""
+        for _ in range(_STEPS_PER_TURN):
+            frame = turn.state.top
+            if frame is None:
+                return
+            frame.started = True
+            try:
+                listening = await self._advance(turn, frame)
+            except Exception as fault:
+                if frame.flow == "pattern_internal_error":
+                    raise
+                log.error("step failed", flow=frame.flow, step=frame.step, fault=type(fault).__name__)
+                turn.note("fault", flow=frame.flow, step=frame.step, fault=type(fault).__name__)
+                self._give_up(turn)
+                continue
+            if listening:
+                return
+        raise RuntimeError(f"flow {turn.state.frames[-1].flow} runs in a circle")
+
+    def _give_up(self, turn: Turn) -> None:
+        root = turn.state.working(self.flows)
+        facts = self.pattern(turn, "pattern_internal_error", {})
+        turn.state.frames.pop()
+        if root is not None:
+            turn.state.unwind(root, including=True)
+        else:
+            turn.state.frames.clear()
+        turn.state.frames.append(facts)
+
+    async def _advance(self, turn: Turn, frame: Frame) -> bool:
+        """Do one step; True when it is the person's turn to speak."""
+        flow = self.flows[frame.flow]
+        if frame.step == END:
+            self._finish(turn, frame, flow)
+            return False
+        step = flow.steps[frame.step]
+        frame.visits[step.id] = frame.visits.get(step.id, 0) + 1
+        match step.kind:
+            case "collect":
+                return await self._collect(turn, frame, step)
+            case "action":
+                return await self._act(turn, frame, step)
+            case "call":
+                self._go_on(turn, frame, step)
+                turn.state.push(step.name, self.flows, caller=frame)
+            case "link":
+                turn.state.unwind(frame, including=True)
+                turn.state.push(step.name, self.flows)
+            case _:
+                for name, value in step.values:
+                    turn.state.assign(frame, self.slots[name], value, self.flows)
+                    frame.checked = [checked for checked in frame.checked if checked != name]
+                self._go_on(turn, frame, step)
+        return False
+
+    def _go_on(self, turn: Turn, frame: Frame, step: Step) -> None:
+        values = {"slots": self.readable(turn, frame), "context": frame.context}
+        for branch in step.next:
+            if branch.condition is None or branch.condition.holds(values):
+                frame.step = branch.target
+                return
+
+    def _finish(self, turn: Turn, frame: Frame, flow: Flow) -> None:
+        """Take an ended flow off the stack and see to what lies below: a caller goes on, an interrupted flow is offered."""
+        state = turn.state
+        state.unwind(frame, including=True)
+        turn.note("flow", ended=flow.id)
+        if frame.caller is not None:
+            return
+        below = state.top
+        if flow.is_pattern:
+            if not turn.offer_resume:
+                return
+            turn.offer_resume = False
+        elif below is None:
+            self.pattern(turn, "pattern_completed", {"ended": flow.id, "asked": bool(frame.asked)})
+            return
+        if below is not None and below.started and not self.flows[below.flow].is_pattern:
+            self.pattern(turn, "pattern_continue_interrupted", {})
+
+    async def _collect(self, turn: Turn, frame: Frame, step: Step) -> bool:
+        values = turn.state.visible(frame, self.flows)
+        first = step.ask_before_filling and step.id not in frame.asked
+        if values.get(step.name) is None or first:
+            frame.slots[step.name] = None
+            await self._ask(turn, frame, step)
+            return True
+        if step.name not in frame.checked:
+            said = len(turn.replies)
+            if not await self._accept(turn, frame, step):
+                if len(turn.replies) == said:
+                    await self._ask(turn, frame, step)
+                elif step.id not in frame.asked:
+                    frame.asked.append(step.id)
+                return True
+            frame.checked.append(step.name)
+        self._go_on(turn, frame, step)
+        return False
+
+    async def _accept(self, turn: Turn, frame: Frame, step: Step) -> bool:
+        """Let the slot's validator and the step's rejections judge a value; a rejected one is taken away."""
+        slot, validator = self.slots[step.name], f"validate_{step.name}"
+        if validator in self.actions.names:
+            result = await self._call(turn, frame, step, validator)
+            value = result.value_of(step.name)
+            self._apply(turn, frame, result)
+            if value is None:
+                turn.state.assign(frame, slot, None, self.flows)
+                return False
+        for rejection in step.rejections:
+            if rejection.condition.holds({"slots": self.readable(turn, frame), "context": frame.context}):
+                self.say(turn, rejection.utter, frame)
+                turn.state.assign(frame, slot, None, self.flows)
+                return False
+        return True
+
+    async def _ask(self, turn: Turn, frame: Frame, step: Step) -> None:
+        asking = f"action_ask_{step.name}"
+        if asking in self.actions.names:
+            self._apply(turn, frame, await self._call(turn, frame, step, asking))
+        else:
+            self.say(turn, step.utter, frame)
+        if step.id not in frame.asked:
+            frame.asked.append(step.id)
+
+    async def _act(self, turn: Turn, frame: Frame, step: Step) -> bool:
+        if step.name in self.builtin:
+            listening = await self.builtin[step.name](turn, frame)
+        else:
+            listening = False
+            if step.name in self.actions.names:
+                self._apply(turn, frame, await self._call(turn, frame, step, step.name))
+            else:
+                self.say(turn, step.name, frame)
+        if frame in turn.state.frames:
+            self._go_on(turn, frame, step)
+            if listening and frame.step == END:
+                turn.state.unwind(frame, including=True)
+        return listening
+
+    async def _call(self, turn: Turn, frame: Frame, step: Step, action: str) -> ActionResult:
+        key = f"{turn.conversation}/{turn.message_id[:_KEY_PART]}/{frame.id}/{step.id}/{frame.visits[step.id]}/{action}"
+        slots = self.readable(turn, frame)
+        slots |= {"turn_key": key, "actor": self.people.sign(turn.person, turn.conversation) if turn.person else None}
+        turn.note("action", name=action)
+        return await self.actions.run(action, make_tracker(turn.conversation, slots, turn.channel))
+
+    def _apply(self, turn: Turn, frame: Frame, result: ActionResult) -> None:
+        """Set the slots and say the replies of an action; a signed ``actor`` slot is how a log-in tells who is here."""
+        for name, value in result.slots:
+            if name == "actor":
+                turn.person = self.people.verify(value, turn.conversation) if value else None
+            elif name in self.slots:
+                turn.state.assign(frame, self.slots[name], value, self.flows)
+        for reply, values in result.replies:
+            self.say(turn, reply, frame, values)
+
+    # -- words ------------------------------------------------------------------------------------------------------------
+
+    def city(self, turn: Turn) -> str:
+        """Give the city of the conversation."""
+        return str(turn.state.session.get("city") or self.default_city)
+
+    def readable(self, turn: Turn, frame: Frame) -> dict[str, Any]:
+        """Give all slots that a frame's actions and conditions read."""
+        return turn.state.visible(frame, self.flows) | self._session(turn)
+
+    def _session(self, turn: Turn) -> dict[str, Any]:
+        return turn.state.session | {"city": self.city(turn), "logged_in": turn.person is not None}
+
+    def say(self, turn: Turn, name: str, frame: Frame | None = None, values: Mapping[str, Any] | None = None) -> None:
+        """Put a reply into words, with the slots and facts in sight as variables."""
+        scope: dict[str, Any] = {"city_name": self.locale.word("city_names", self.city(turn))}
+        if frame is not None:
+            known = self.readable(turn, frame) | frame.context
+            scope |= {key: value for key, value in known.items() if value is not None}
+        spoken = self.locale.say(name, scope | dict(values or {}), channel=turn.channel, variant=turn.state.serial)
+        self.add(turn, name, spoken.text, spoken.buttons, spoken.image)
+
+    def add(self, turn: Turn, name: str, text: str, buttons: Sequence[tuple[str, str]], image: str | None) -> None:
+        """Add a reply whose buttons carry opaque tokens instead of the commands behind them."""
+        issued = []
+        for title, payload in buttons:
+            token = self.new_token()
+            top = turn.state.top
+            turn.state.tokens[token] = {"title": title, "payload": payload, "frame": top.id if top else None, "used": False}
+            issued.append(Button(title, token))
+        turn.replies.append(Reply(text, tuple(issued), image))
+        turn.note("bot", reply=name, text=text, buttons=[title for title, _ in buttons])
+
+    # -- what patterns can do ---------------------------------------------------------------------------------------------
+
+    async def _listen(self, turn: Turn, frame: Frame) -> bool:
+        return True
+
+    async def _cancel_flow(self, turn: Turn, frame: Frame) -> bool:
+        """Drop the flow at work, with all that it called; what it had interrupted is then offered."""
+        state = turn.state
+        root = state.working(self.flows)
+        if root is None:
+            return False
+        state.unwind(root, including=True)
+        if self.flows[frame.flow].is_pattern:
+            state.frames.append(frame)
+            turn.offer_resume = True
+        elif state.top is not None:
+            self.pattern(turn, "pattern_continue_interrupted", {})
+        return False
+
+    async def _correct_slots(self, turn: Turn, frame: Frame) -> bool:
+        """Change slots of the flow at work and take it back to the earliest question concerned."""
+        state, corrections = turn.state, frame.context["corrections"]
+        chain = [seen for seen in state.chain(frame, self.flows) if seen is not frame]
+        owners = {name: owner for name in corrections for owner in chain if name in self.flows[owner.flow].collects()}
+        for name, owner in owners.items():
+            value = corrections[name]
+            owner.slots[name] = value
+            owner.checked = [checked for checked in owner.checked if checked != name]
+            steps = [step.id for step in self.flows[owner.flow].steps.values() if step.kind == "collect" and step.name == name]
+            owner.step = min((owner.step, *steps), key=self.flows[owner.flow].position)
+        if owners:
+            lowest = min(owners.values(), key=state.frames.index)
+            state.unwind(lowest, including=False)
+            state.frames.append(frame)
+        frame.context["changes"] = [
+            {"name": self.locale.word("slot_names", name), "value": self.locale.show_slot(name, value)}
+            for name, value in corrections.items()
+            if value is not None and not isinstance(value, dict)
+        ]
+        frame.context["changed"] = bool(corrections)
+        frame.context["correctable"] = [
+            {"slot": name, "name": self.locale.word("slot_names", name)}
+            for name in dict.fromkeys(name for seen in chain for name in self.flows[seen.flow].collects())
+            if not self.slots[name].sensitive and any(seen.slots.get(name) is not None for seen in chain)
+        ]
+        return False
+
+    async def _repeat(self, turn: Turn, frame: Frame) -> bool:
+        for reply in turn.state.said:
+            again = Reply.from_json(reply)
+            kept = [
+                (button.title, turn.state.tokens[button.payload]["payload"])
+                for button in again.buttons
+                if button.payload in turn.state.tokens
+            ]
+            self.add(turn, "repeat", again.text, kept, again.image)
+        return False
+
+    async def _restart(self, turn: Turn, frame: Frame) -> bool:
+        turn.state.frames = [frame]
+        return False
+
+    async def _search(self, turn: Turn, frame: Frame) -> bool:
+        """Answer a question from the facts of the conversation's city, or say whose answer it is."""
+        key, city = frame.context["faq"], frame.context.get("about") or self.city(turn)
+        spoken, foreign = self.locale.answer(key, city, {"city_name": self.locale.word("city_names", city)})
+        if foreign:
+            self.say(turn, "utter_faq_of_another_city", frame, {"other_city": self.locale.word("city_names", foreign)})
+        self.add(turn, key, spoken.text, spoken.buttons, spoken.image)
+        return False
+
+    async def _respond(self, turn: Turn, frame: Frame) -> bool:
+        """Say the reply that is named after the intent."""
+        self.say(turn, f"utter_{frame.context['intent']}", frame)
+        return False
+
+    async def _hand_off(self, turn: Turn, frame: Frame) -> bool:
+        working = turn.state.working(self.flows)
+        shown = {}
+        if working is not None:
+            filled = {
+                name: working.slots.get(name) for name in self.flows[working.flow].collects() if not self.slots[name].sensitive
+            }
+            shown = {
+                self.locale.word("slot_names", name): self.locale.show_slot(name, value)
+                for name, value in filled.items()
+                if value is not None
+            }
+        context = {"flow": frame.context["flow_name"], "slots": shown, "person": turn.person}
+        reason = str(frame.context.get("intent") or frame.context.get("reason") or "asked")
+        place = await self.handoffs.request(
+            turn.conversation, topic=turn.topic or "human", city=self.city(turn), reason=reason, context=context
+        )
+        frame.context["position"] = place.position
+        return False
+
+    async def _leave_queue(self, turn: Turn, frame: Frame) -> bool:
+        frame.context["left"] = await self.handoffs.leave(turn.conversation)
+        return False

@@ -1,0 +1,317 @@
+"""Conversations, their turns and events in the database: one read to load a turn, one commit to keep it.
+
+Times are UTC milliseconds since 1970. The state of a conversation is one JSON column, so that loading costs the same however
+long the conversation is; events are appended for the record and never read to answer a message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.messages import Outcome, Reply
+from wallet_service import Database
+
+metadata = sa.MetaData()
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("person", sa.Integer, index=True),  # the wallet user, once logged in
+    sa.Column("holder", sa.Integer),  # the agent who holds it; the bot is silent then
+    sa.Column("version", sa.Integer, nullable=False),  # raised by every commit; a turn over an old version runs again
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+doors = sa.Table(
+    "doors",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("channel", sa.String(32), nullable=False),
+    sa.Column("sender", sa.String(255), nullable=False),
+    sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
+    sa.Column("used_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("channel", "sender"),
+)
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("channel", sa.String(32), nullable=False),
+    sa.Column("sender", sa.String(255), nullable=False),
+    sa.Column("message_id", sa.String(255), nullable=False),
+    sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.UniqueConstraint("channel", "sender", "message_id"),
+)
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
+    sa.Column("kind", sa.String(32), nullable=False),  # user, bot, agent, command, action, slot, flow, handoff
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+pushes = sa.Table(
+    "pushes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("channel", sa.String(32), nullable=False),
+    sa.Column("sender", sa.String(255), nullable=False),
+    sa.Column("reply", sa.Text, nullable=False),
+    sa.Column("taken", sa.Boolean, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Index("pushes_waiting", "channel", "sender", "taken"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a conversation, for the record; ``data`` holds no secret and no unmasked code."""
+
+    kind: str
+    data: Mapping[str, Any]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation as it stood when it was loaded; ``outcome`` is set when the message was answered before."""
+
+    id: int
+    version: int
+    person: int | None
+    holder: int | None
+    state: dict[str, Any]
+    updated_at: int
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True)
+class Kept:
+    """What one turn leaves behind."""
+
+    state: Mapping[str, Any]
+    person: int | None
+    outcome: Outcome
+    events: list[Event] = field(default_factory=list)
+
+
+def outcome_to_text(outcome: Outcome) -> str:
+    """Serialise an outcome for replay."""
+    return dumps({"replies": [reply.to_json() for reply in outcome.replies], "forget": outcome.forget_message})
+
+
+def outcome_from_text(text: str) -> Outcome:
+    """Rebuild a stored outcome."""
+    data = json.loads(text)
+    return Outcome(tuple(Reply.from_json(reply) for reply in data["replies"]), data["forget"])
+
+
+def dumps(data: Any) -> str:
+    """Write JSON as it is kept in the database: compact, Chinese readable."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+class Store:
+    """The conversations' half of the database; the wallet owns the other half and the connection rules."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def find(self, channel: str, sender: str) -> int | None:
+        """Say which conversation this end of a channel points to."""
+        query = sa.select(doors.c.conversation_id).where(doors.c.channel == channel, doors.c.sender == sender)
+        async with self.database.read() as connection:
+            found: int | None = (await connection.execute(query)).scalar_one_or_none()
+        return found
+
+    async def load(self, channel: str, sender: str, message_id: str) -> Conversation | None:
+        """Load the conversation of this end of a channel, with the stored outcome if the message id was seen before."""
+        answered = sa.and_(turns.c.channel == doors.c.channel, turns.c.sender == doors.c.sender, turns.c.message_id == message_id)
+        query = (
+            sa.select(conversations, turns.c.outcome)
+            .select_from(doors.join(conversations).outerjoin(turns, answered))
+            .where(doors.c.channel == channel, doors.c.sender == sender)
+        )
+        async with self.database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _conversation(row, row.outcome)
+
+    async def get(self, conversation_id: int) -> Conversation:
+        """Load a conversation by its id; raises ``sqlalchemy.exc.NoResultFound`` when there is none."""
+        async with self.database.read() as connection:
+            row = (await connection.execute(sa.select(conversations).where(conversations.c.id == conversation_id))).one()
+        return _conversation(row, None)
+
+    async def open(self, channel: str, sender: str, state: Mapping[str, Any], at: int) -> None:
+        """Start a conversation and point this end of the channel to it; a no-op when somebody just did."""
+        async with self.database.write() as connection:
+            taken = sa.select(doors.c.id).where(doors.c.channel == channel, doors.c.sender == sender)
+            if (await connection.execute(taken)).first() is None:
+                new_id = await _new_conversation(connection, state, None, at)
+                door = {"channel": channel, "sender": sender, "conversation_id": new_id, "used_at": at}
+                await connection.execute(sa.insert(doors).values(door))
+
+    async def keep(self, before: Conversation, channel: str, sender: str, message_id: str, kept: Kept, at: int) -> bool:
+        """Commit one turn: state, replies and events together. False when the conversation changed meanwhile."""
+        async with self.database.write() as connection:
+            if not await _advance(connection, before, kept.state, kept.person, at):
+                return False
+            turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
+            await connection.execute(sa.insert(turns).values(**turn, outcome=outcome_to_text(kept.outcome)))
+            await _append(connection, before.id, kept.events)
+        return True
+
+    async def change(self, before: Conversation, state: Mapping[str, Any], new: Sequence[Event], at: int) -> bool:
+        """Commit a change of state that no message asked for (a hand-back). False when the conversation changed meanwhile."""
+        async with self.database.write() as connection:
+            if not await _advance(connection, before, state, before.person, at):
+                return False
+            await _append(connection, before.id, new)
+        return True
+
+    async def record(self, conversation_id: int, new: Sequence[Event]) -> None:
+        """Append events outside a turn (an agent's words, a customer's words to an agent)."""
+        async with self.database.write() as connection:
+            await _append(connection, conversation_id, new)
+
+    async def keep_silent(self, before: Conversation, channel: str, sender: str, message_id: str, event: Event) -> bool:
+        """Keep a message that goes to the agent who holds the conversation: recorded and deduplicated, answered by nobody here.
+
+        False when the holder changed meanwhile.
+        """
+        async with self.database.write() as connection:
+            held = sa.select(conversations.c.holder).where(conversations.c.id == before.id)
+            if (await connection.execute(held)).scalar_one() != before.holder:
+                return False
+            turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
+            await connection.execute(sa.insert(turns).values(**turn, outcome=outcome_to_text(Outcome())))
+            await _append(connection, before.id, [event])
+        return True
+
+    async def latest_of(self, person: int, *, besides: int) -> int | None:
+        """Say which other conversation of this person was used last."""
+        query = sa.select(conversations.c.id).where(conversations.c.person == person, conversations.c.id != besides)
+        async with self.database.read() as connection:
+            last = await connection.execute(query.order_by(conversations.c.updated_at.desc()).limit(1))
+            found: int | None = last.scalar_one_or_none()
+        return found
+
+    async def move(self, source: Conversation, to: Conversation, door: tuple[str, str], states: tuple[Any, Any], at: int) -> bool:
+        """Carry what is open in one conversation into another and point the door there. False when either changed meanwhile.
+
+        ``states`` are the two new states, of the source and of the target.
+        """
+        async with self.database.write() as connection:
+            if not await _advance(connection, source, states[0], source.person, at):
+                return False
+            if not await _advance(connection, to, states[1], to.person, at):
+                await connection.rollback()
+                return False
+            moved = sa.update(doors).where(doors.c.channel == door[0], doors.c.sender == door[1])
+            await connection.execute(moved.values(conversation_id=to.id, used_at=at))
+        return True
+
+    async def point(self, channel: str, sender: str, conversation_id: int, at: int) -> None:
+        """Point this end of a channel to another conversation."""
+        door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
+        async with self.database.write() as connection:
+            await connection.execute(door.values(conversation_id=conversation_id, used_at=at))
+
+    async def start_clean(self, channel: str, sender: str, person: int | None, state: Mapping[str, Any], at: int) -> int:
+        """Give this end of a channel a conversation of its own."""
+        async with self.database.write() as connection:
+            new_id = await _new_conversation(connection, state, person, at)
+            door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
+            await connection.execute(door.values(conversation_id=new_id, used_at=at))
+        return new_id
+
+    async def doors_of(self, conversation_id: int) -> tuple[tuple[str, str], ...]:
+        """List the (channel, sender) ends that point to a conversation, the last used first."""
+        query = sa.select(doors.c.channel, doors.c.sender).where(doors.c.conversation_id == conversation_id)
+        async with self.database.read() as connection:
+            rows = await connection.execute(query.order_by(doors.c.used_at.desc()))
+        return tuple((row.channel, row.sender) for row in rows)
+
+    async def doors_of_person(self, person: int) -> tuple[tuple[str, str], ...]:
+        """List the (channel, sender) ends of every conversation of a person."""
+        query = sa.select(doors.c.channel, doors.c.sender).join(conversations).where(conversations.c.person == person)
+        async with self.database.read() as connection:
+            return tuple((row.channel, row.sender) for row in await connection.execute(query))
+
+    async def add_pushes(self, ends: Sequence[tuple[str, str]], reply: Reply, at: int) -> None:
+        """Leave a reply for each of these ends of channels."""
+        if ends:
+            row = {"reply": dumps(reply.to_json()), "taken": False, "at": at}
+            async with self.database.write() as connection:
+                rows = [{"channel": channel, "sender": sender, **row} for channel, sender in ends]
+                await connection.execute(sa.insert(pushes), rows)
+
+    async def claim_pushes(self, channel: str, sender: str) -> tuple[Reply, ...]:
+        """Take what waits for one end of a channel, oldest first, each once."""
+        waiting = (pushes.c.channel == channel, pushes.c.sender == sender, ~pushes.c.taken)
+        async with self.database.read() as connection:
+            if (await connection.execute(sa.select(pushes.c.id).where(*waiting).limit(1))).first() is None:
+                return ()
+        async with self.database.write() as connection:
+            query = sa.select(pushes.c.id, pushes.c.reply).where(*waiting).order_by(pushes.c.id).with_for_update(skip_locked=True)
+            rows = (await connection.execute(query)).all()
+            await connection.execute(sa.update(pushes).where(pushes.c.id.in_([row.id for row in rows])).values(taken=True))
+        return tuple(Reply.from_json(json.loads(row.reply)) for row in rows)
+
+    async def transcript(self, conversation_id: int, *, after: int = 0, limit: int = 200) -> tuple[dict[str, Any], ...]:
+        """Give what was said (masked as stored), oldest first, with event ids to go on from."""
+        spoken = ("user", "bot", "agent", "handoff")
+        query = sa.select(events).where(
+            events.c.conversation_id == conversation_id, events.c.kind.in_(spoken), events.c.id > after
+        )
+        async with self.database.read() as connection:
+            rows = (await connection.execute(query.order_by(events.c.id.desc()).limit(limit))).all()
+        return tuple({"id": row.id, "kind": row.kind, "at": row.at, **json.loads(row.data)} for row in reversed(rows))
+
+
+def _conversation(row: Any, outcome: str | None) -> Conversation:
+    return Conversation(
+        id=row.id,
+        version=row.version,
+        person=row.person,
+        holder=row.holder,
+        state=json.loads(row.state),
+        updated_at=row.updated_at,
+        outcome=None if outcome is None else outcome_from_text(outcome),
+    )
+
+
+async def _new_conversation(connection: AsyncConnection, state: Mapping[str, Any], person: int | None, at: int) -> int:
+    values = {"person": person, "version": 1, "state": dumps(state), "updated_at": at}
+    result = await connection.execute(sa.insert(conversations).values(values).returning(conversations.c.id))
+    return int(result.scalar_one())
+
+
+async def _advance(
+    connection: AsyncConnection, before: Conversation, state: Mapping[str, Any], person: int | None, at: int
+) -> bool:
+    """Move a conversation on by one version, unless somebody else did."""
+    result = await connection.execute(
+        sa.update(conversations)
+        .where(conversations.c.id == before.id, conversations.c.version == before.version)
+        .values(version=before.version + 1, state=dumps(state), person=person, updated_at=at)
+    )
+    return result.rowcount == 1
+
+
+async def _append(connection: AsyncConnection, conversation_id: int, new: Sequence[Event]) -> None:
+    if new:
+        rows = [
+            {"conversation_id": conversation_id, "kind": event.kind, "data": dumps(dict(event.data)), "at": event.at}
+            for event in new
+        ]
+        await connection.execute(sa.insert(events), rows)

@@ -1,0 +1,283 @@
+"""From what a message says and where the conversation stands to commands: no words, no wallet, no side effects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.dialogue.commands import Command, CorrectSlots, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
+from bot.dialogue.domain import Slot, SlotMapping
+from bot.dialogue.flows import Flow, Flows
+from bot.dialogue.stack import Frame, State
+
+_PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<entities>\{.*\})?)\Z", re.DOTALL)
+_SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
+_FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
+_CANDIDATES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Probabilities from which a reading is acted on, worth asking about, or (within the questions) answered."""
+
+    accept: float
+    clarify: float
+    faq: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where the conversation stands, as understanding sees it."""
+
+    state: State
+    flows: Flows
+    slots: Mapping[str, Slot]
+
+    @property
+    def chain(self) -> list[Frame]:
+        """Give the frames that can take a value now, nearest first."""
+        return list(self.state.chain(self.state.top, self.flows)) if self.state.top else []
+
+    @property
+    def asked(self) -> list[str]:
+        """Give the slots that were asked for and not answered, the newest question first."""
+        steps = [(frame, self.flows[frame.flow].steps[frame.step]) for frame in self.chain]
+        return [step.name for frame, step in steps if step.kind == "collect" and step.id in frame.asked]
+
+    @property
+    def expects(self) -> str | None:
+        """Name the entity that an answer to the newest question would hold."""
+        mappings = self.slots[self.asked[0]].mappings if self.asked else ()
+        return next((mapping.entity for mapping in mappings if mapping.kind == "from_entity"), None)
+
+    @property
+    def secret_asked(self) -> bool:
+        """Tell whether an answer now may hold a code, which must not be written anywhere."""
+        return any(self.slots[name].sensitive for name in self.asked)
+
+    def filled(self, name: str) -> bool:
+        """Tell whether a slot of the flow at work has a value."""
+        return any(frame.slots.get(name) is not None for frame in self.chain)
+
+    def fillable(self, flow: Flow) -> list[str]:
+        """List the slots that a message may fill for a flow: those it asks for, then the optional ones of its folder."""
+        optional = (slot for slot in self.slots.values() if flow.folder in slot.folders and not slot.session)
+        return list(dict.fromkeys([*flow.collects(), *(slot.name for slot in optional if slot.readable)]))
+
+    def collected(self) -> list[tuple[str, str]]:
+        """List (slot, flow) for every slot that a message may fill for the frames at work, what was asked last first."""
+        pairs = [(name, frame.flow) for frame in self.chain for name in self.fillable(self.flows[frame.flow])]
+        return sorted(pairs, key=lambda pair: self.asked.index(pair[0]) if pair[0] in self.asked else len(self.asked))
+
+
+def understand(parse: Mapping[str, Any], view: View, limits: Thresholds) -> list[Command]:
+    """Turn one parsed message into commands."""
+    return _Reading(parse, view, limits).commands()
+
+
+def press(payload: str, view: View, limits: Thresholds) -> list[Command]:
+    """Turn the payload of a pressed button into commands; it says exactly what it means."""
+    match = _PAYLOAD.match(payload)
+    if match is None:
+        raise ValueError(f"a button carries {payload!r}, which is no command")
+    if match["slots"] is not None:
+        values = dict(pair.split("=", 1) for pair in match["slots"].split(","))
+        known = {name.strip(): _typed(view.slots[name.strip()], value.strip()) for name, value in values.items()}
+        return _fill(known, view)
+    entities = json.loads(match["entities"] or "{}")
+    if match["intent"] == "faq":
+        return [RunPattern("pattern_search", {"faq": entities["key"]})]
+    if match["intent"] == "correct":
+        return [CorrectSlots({entities["slot"]: None})]
+    parse = {
+        "text": "",
+        "intent": {"name": match["intent"], "confidence": 1.0},
+        "entities": [{"entity": name, "value": value, "start": 0, "end": 0} for name, value in entities.items()],
+    }
+    return understand(parse, view, limits)
+
+
+def _typed(slot: Slot, text: str) -> Any:
+    if slot.type == "bool":
+        return text.lower() == "true"
+    if slot.type == "any" and re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return text
+
+
+def _fill(values: Mapping[str, Any], view: View) -> list[Command]:
+    """Fill slots, or correct those that have another value already."""
+    corrections = {name: value for name, value in values.items() if view.filled(name) and name not in view.asked}
+    commands: list[Command] = [SetSlot(name, value) for name, value in values.items() if name not in corrections]
+    return [CorrectSlots(corrections), *commands] if corrections else commands
+
+
+class _Reading:
+    """One message against one state."""
+
+    def __init__(self, parse: Mapping[str, Any], view: View, limits: Thresholds) -> None:
+        self.parse, self.view, self.limits = parse, view, limits
+        self.intent: str = parse["intent"]["name"] or ""
+        self.sure: float = parse["intent"]["confidence"]
+        self.entities: list[Mapping[str, Any]] = parse["entities"]
+        self.text: str = parse.get("text", "").strip()
+        self.requested: str = view.asked[0] if view.asked else ""
+
+    def commands(self) -> list[Command]:
+        """Give what the message says about the session (the city), then what it asks for."""
+        session = self.values([(slot.name, "") for slot in self.view.slots.values() if slot.session])
+        return [*(SetSlot(name, value) for name, value in session.items()), *self.requests()]
+
+    def requests(self) -> list[Command]:
+        values = self.values(self.view.collected())
+        flow = self.view.flows.by_intent.get(self.intent) if self.sure >= self.limits.accept else None
+        if values and (self.answers_alone(values) or not self.leads_away(flow)):
+            return _changes(values, self.view)
+        if (taken_back := self.taken_back(flow)) is not None:
+            return [CorrectSlots(taken_back)]
+        if self.only_digits() and (answer := self.free_text()):
+            return answer
+        if flow is not None:
+            return self.lead(flow)
+        if self.intent == "faq" and self.sure >= self.limits.accept:
+            return self.question()
+        return self.free_text() or self.unclear()
+
+    def values(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Any]:
+        """Read the slots that this message fills; no entity fills two, and two different values for one slot fill none."""
+        used: set[int] = set()
+        values: dict[str, Any] = {}
+        for name, flow in wanted:
+            for mapping in self.view.slots[name].mappings:
+                if name not in values and mapping.applies(flow, self.requested, self.intent):
+                    self.fill(name, mapping, values, used)
+        return values
+
+    def fill(self, name: str, mapping: SlotMapping, values: dict[str, Any], used: set[int]) -> None:
+        if mapping.kind == "from_intent" and self.view.asked[:1] == [name]:
+            if mapping.intent == self.intent and self.sure >= self.limits.accept:
+                values[name] = mapping.value
+        elif mapping.kind == "from_entity":
+            found = [
+                number
+                for number, entity in enumerate(self.entities)
+                if entity["entity"] == mapping.entity and number not in used and not entity.get("negated")
+            ]
+            readings = [_value(self.entities[number]) for number in found]
+            if readings and all(reading == readings[0] for reading in readings):
+                values[name] = readings[0]
+                used.update(found)
+
+    def answers_alone(self, values: Mapping[str, Any]) -> bool:
+        """Tell whether the message is nothing but the answer to the newest question, or a plain yes or no to it."""
+        if not self.view.asked or self.view.asked[0] not in values:
+            return False
+        covered = sum(entity["end"] - entity["start"] for entity in self.entities)
+        mapped = any(
+            mapping.kind == "from_intent" and mapping.intent == self.intent
+            for mapping in self.view.slots[self.view.asked[0]].mappings
+        )
+        return mapped or (covered >= 0.8 * len(self.text) and self.sure < _SURELY) or self.only_digits()
+
+    def leads_away(self, flow: Flow | None) -> bool:
+        """Tell whether the message surely wants something else than what the conversation is at."""
+        if self.intent == "faq":
+            return self.sure >= self.limits.accept
+        at_work = {frame.flow for frame in self.view.chain}
+        return flow is not None and flow.id not in at_work and flow.id not in ("pattern_correction", "pattern_chitchat")
+
+    def taken_back(self, flow: Flow | None) -> dict[str, Any] | None:
+        """Read a correction that gives no new value: 「收款人错了」, 「不对」 at a card."""
+        if self.view.state.working(self.view.flows) is None:
+            return None
+        negated = {entity["entity"] for entity in self.entities if entity.get("negated")}
+        named = {entity["value"] for entity in self.entities if entity["entity"] == "slot"}
+        collected = {name for name, _ in self.view.collected()}
+        by_entity = {name for name in collected if any(m.entity in negated for m in self.view.slots[name].mappings)}
+        wrong = [name for name in (named & collected) | by_entity if self.view.filled(name)]
+        if wrong and (negated or (flow is not None and flow.id in ("pattern_correction", "pattern_chitchat"))):
+            return dict.fromkeys(sorted(wrong))
+        if flow is not None and flow.id == "pattern_correction":
+            return {}
+        return None
+
+    def lead(self, flow: Flow) -> list[Command]:
+        """Follow an intent: a repair pattern, the flow at work, an interrupted one, or a new one."""
+        if flow.is_pattern:
+            return [RunPattern(flow.id, {"intent": self.intent})]
+        if any(frame.flow == flow.id for frame in self.view.chain):
+            return [Proceed()]
+        if any(frame.flow == flow.id for frame in self.view.state.frames):
+            return [ResumeFlow(flow.id)]
+        return [StartFlow(flow.id, self.values([(slot, flow.id) for slot in self.view.fillable(flow)]))]
+
+    def question(self) -> list[Command]:
+        """Answer a question when one answer stands out; otherwise offer the nearest."""
+        ranking = self.parse["response_selector"]["faq"]["ranking"]
+        if ranking[0]["confidence"] >= self.limits.faq:
+            return [RunPattern("pattern_search", {"faq": ranking[0]["intent_response_key"], "about": self.city()})]
+        return [RunPattern("pattern_clarification", {"candidates": self.nearest()})]
+
+    def city(self) -> str | None:
+        """Give the one city that a question names; it is answered for that city without changing wallets."""
+        cities = {entity["value"] for entity in self.entities if entity["entity"] == "city"}
+        return cities.pop() if len(cities) == 1 else None
+
+    def free_text(self) -> list[Command]:
+        """Take the whole message as the answer, where the question allows it."""
+        name = self.view.asked[0] if self.view.asked else None
+        free = name is not None and any(
+            mapping.kind == "from_text" and mapping.applies(self.view.chain[0].flow, name)
+            for mapping in self.view.slots[name].mappings
+        )
+        if name is None or not free or not 0 < len(self.text) <= _FREE_TEXT_LENGTH or not re.search(r"\w", self.text):
+            return []
+        return [SetSlot(name, self.text)]
+
+    def only_digits(self) -> bool:
+        return bool(self.text) and not re.search(r"[^\d\s.,,。-]", self.text)
+
+    def unclear(self) -> list[Command]:
+        """Say that it was not understood: ask between likely readings, or admit it and offer the nearest questions."""
+        if self.intent and self.sure >= self.limits.accept:
+            return [RunPattern("pattern_not_offered", {"intent": self.intent, "candidates": self.nearest()})]
+        candidates = self.nearest()
+        if self.sure >= self.limits.clarify and candidates:
+            return [RunPattern("pattern_clarification", {"candidates": candidates})]
+        return [RunPattern("pattern_cannot_handle", {"candidates": candidates})]
+
+    def nearest(self) -> list[dict[str, str]]:
+        """Give the likeliest flows and questions, best first, as things to press."""
+        found: list[tuple[float, dict[str, str]]] = []
+        ranking = self.parse.get("intent_ranking", [])
+        asking = next((item["confidence"] for item in ranking if item["name"] == "faq"), 0.0)
+        for item in ranking:
+            flow = self.view.flows.by_intent.get(item["name"])
+            if flow is not None and not flow.is_pattern:
+                found.append((item["confidence"], {"flow": flow.id, "payload": f"/{item['name']}"}))
+        for item in self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])[:_CANDIDATES]:
+            key = item["intent_response_key"]
+            found.append((asking * item["confidence"], {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}))
+        found.sort(key=lambda pair: -pair[0])
+        return [candidate for chance, candidate in found[:_CANDIDATES] if chance > 0.02]
+
+
+def _changes(values: Mapping[str, Any], view: View) -> list[Command]:
+    """Fill or correct, leaving out what is already so."""
+    same = {
+        name
+        for frame in view.chain
+        for name, value in frame.slots.items()
+        if name in values and values[name] == value and name not in view.asked
+    }
+    return _fill({name: value for name, value in values.items() if name not in same}, view) or [Proceed()]
+
+
+def _value(entity: Mapping[str, Any]) -> Any:
+    """Give an entity's value; one with a problem goes on as such, for the validator to explain."""
+    if "problem" in entity:
+        return {"problem": entity["problem"], "text": entity.get("text", "")}
+    return entity["value"]

@@ -1,0 +1,88 @@
+"""Money to another person: who is meant, and the proposal."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rasa_sdk.events import SlotSet
+
+from handlers.wallet_action import Event, Turn, WalletAction
+from wallet_service import Fen, Transfer
+
+
+class ValidatePayee(WalletAction):
+    """Turn a name, a phone or a wallet number into exactly one wallet."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "validate_payee"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Keep the one match; ask on when there is none or more than one."""
+        said = str(turn.slot("payee")).strip()
+        matches = await turn.wallet.find_payees(turn.user_id, said, city=turn.city)
+        if len(matches) == 1:
+            match = matches[0]
+            label = said if match.known and not any(character.isdigit() for character in said) else match.name_masked
+            return [
+                SlotSet("payee", label or match.phone_masked),
+                SlotSet("payee_id", match.wallet_id),
+                SlotSet("payee_known", match.known),
+            ]
+        if matches:
+            choices = [{"id": match.wallet_id, "name": match.name_masked, "phone": match.phone_masked} for match in matches]
+            turn.say("utter_payee_which", said=said, choices=choices)
+        elif any(character.isdigit() for character in said):
+            turn.say("utter_payee_no_wallet")
+        else:
+            turn.say("utter_payee_unknown", said=said)
+        return [SlotSet("payee", None)]
+
+
+class ValidateAmount(WalletAction):
+    """Take only an exact amount in whole fen; never guess what was meant."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "validate_amount"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Keep it, or say what is wrong with it."""
+        amount = turn.slot("amount")
+        if isinstance(amount, int):
+            return [SlotSet("amount", amount)]
+        if isinstance(amount, dict):
+            turn.say(f"utter_amount_{amount['problem']}", said=amount["text"])
+        else:
+            turn.say("utter_amount_vague", said=str(amount))
+        return [SlotSet("amount", None)]
+
+
+class ProposeTransfer(WalletAction):
+    """Propose the transfer that the slots describe; the code is asked for by authorize_order."""
+
+    forgets: ClassVar = {
+        **dict.fromkeys(
+            (
+                "invalid_amount",
+                "amount_not_positive",
+                "amount_too_large",
+                "insufficient_funds",
+                "single_limit_exceeded",
+                "daily_limit_exceeded",
+                "yearly_limit_exceeded",
+            ),
+            ("amount", "order_id"),
+        ),
+        **dict.fromkeys(("payee_not_found", "payee_unavailable", "payee_limit_exceeded", "self_transfer"), ("payee", "order_id")),
+    }
+
+    def name(self) -> str:
+        """Name the action."""
+        return "action_propose_transfer"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Propose it, in place of the order that a correction made void."""
+        transfer = Transfer(payer=turn.user_id, payee=turn.slot("payee_id"), amount=Fen(turn.slot("amount")), city=turn.city)
+        order = await turn.wallet.propose(transfer, actor=turn.user_id, key=turn.key, replaces=turn.slot("order_id"))
+        return [SlotSet("order_id", order.id)]

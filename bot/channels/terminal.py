@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from typing import BinaryIO, TextIO
 from uuid import uuid4
@@ -84,16 +84,16 @@ class _Talk:
 
     async def run(self, stdin: BinaryIO) -> None:
         """Answer line after line."""
-        listener = None
-        if self._interactive:
-            self._write(words()["terminal_hello"] + "\n")
-            listener = asyncio.create_task(self._listen())
+        listener = asyncio.create_task(self._listen()) if self._interactive else None
         try:
-            self._prompt()
-            async for line in _lines(stdin):
-                async with self._turn:
-                    await self._answer(line)
+            with _reading(stdin) as lines:
+                if self._interactive:
+                    self._write(words()["terminal_hello"] + "\n")
                 self._prompt()
+                while (line := await lines.get()) is not None:
+                    async with self._turn:
+                        await self._answer(_decode(line))
+                    self._prompt()
         finally:
             if listener is not None:
                 listener.cancel()
@@ -171,8 +171,9 @@ class _Talk:
         self._stdout.flush()
 
 
-async def _lines(stdin: BinaryIO) -> AsyncIterator[str]:
-    """Give the input line by line until it ends or Ctrl-C.
+@contextlib.contextmanager
+def _reading(stdin: BinaryIO) -> Iterator[asyncio.Queue[bytes | None]]:
+    """Give a queue of input lines that ends with None, at the end of the input or with Ctrl-C.
 
     A thread of its own reads, because a file cannot be polled; it is a daemon, so a pending read never holds up the exit.
     """
@@ -181,7 +182,7 @@ async def _lines(stdin: BinaryIO) -> AsyncIterator[str]:
 
     def read() -> None:
         with contextlib.suppress(RuntimeError, ValueError, OSError):  # the loop or the input was closed meanwhile
-            for line in stdin:
+            for line in _split(stdin):
                 loop.call_soon_threadsafe(queue.put_nowait, line)
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
@@ -191,9 +192,30 @@ async def _lines(stdin: BinaryIO) -> AsyncIterator[str]:
         handled = True
     threading.Thread(target=read, name="stdin", daemon=True).start()
     try:
-        while (line := await queue.get()) is not None:
-            # What is longer than a message may be is cut one character behind the limit, so that the assistant says so.
-            yield line.rstrip(b"\r\n").decode("utf-8", "replace")[: MAX_TEXT + 1]
+        yield queue
     finally:
         if handled:
             loop.remove_signal_handler(signal.SIGINT)
+
+
+def _split(stdin: BinaryIO) -> Iterator[bytes]:
+    """Split the input into lines.
+
+    A real input is read below Python's buffer, whose lock a pending read would hold while the interpreter exits.
+    """
+    try:
+        number = stdin.fileno()
+    except OSError:
+        yield from stdin
+        return
+    rest = b""
+    while chunk := os.read(number, 65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _decode(line: bytes) -> str:
+    """Read a line's text; what is longer than a message may be is cut just behind the limit, so that the assistant says so."""
+    return line.rstrip(b"\r\n").decode("utf-8", "replace")[: MAX_TEXT + 1]

@@ -38,12 +38,15 @@ class Line:
             rung = self._desk.bell.next()
             try:
                 after = await self._look(response, handoff_id, after)
+                if loop.time() - self._sent_at > QUIET:
+                    await response.write(b": \n\n")
+                    self._sent_at = loop.time()
             except DeskError as error:
-                await self._send(response, "refused", {**self._views.refusal(error), "status": error.status})
+                with contextlib.suppress(ConnectionResetError):
+                    await self._send(response, "refused", {**self._views.refusal(error), "status": error.status})
                 return
-            if loop.time() - self._sent_at > QUIET:
-                await response.write(b": \n\n")
-                self._sent_at = loop.time()
+            except ConnectionResetError:  # the page is gone
+                return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(rung.wait(), LOOK)
 

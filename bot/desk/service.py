@@ -1,7 +1,8 @@
 """The agent desk: the queue, who holds which conversation, and what agents say.
 
-The bot's side calls ``request``, ``leave``, ``place`` and ``heard``; the pages call the rest. Whatever changes here rings a bell
-that the live pages of this process wait for; those of other processes look again every few seconds.
+The bot's side calls ``request``, ``leave``, ``place`` and ``follow``; the pages call the rest. Whatever changes here rings a
+bell that the live pages of this process wait for; the engine rings it for every turn, and the pages of other processes look
+again every few seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 
 Deliver = Callable[[str, str], Awaitable[object]]  # (channel, sender): show there what waits
 Resume = Callable[[int], Awaitable[object]]  # conversation id: ask the interrupted question again
+NameOf = Callable[[int], Awaitable[str]]  # wallet user's id: the name as an agent may see it, masked
 
 TEXT: Final = 2000  # characters an agent may send at once; a Telegram message takes 4096
 KEY: Final = 64
@@ -60,7 +62,14 @@ class Desk:
     """Brings customers and agents together; the bot is silent from ``take`` to ``hand_back`` or ``close``."""
 
     def __init__(
-        self, database: Database, locale: Locale, *, deliver: Deliver, resume: Resume, clock: Callable[[], int] = now_ms
+        self,
+        database: Database,
+        locale: Locale,
+        *,
+        deliver: Deliver,
+        resume: Resume,
+        name_of: NameOf | None = None,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self.bell = Bell()
         self.stopped = False
@@ -69,14 +78,18 @@ class Desk:
         self._locale = locale
         self._deliver = deliver
         self._resume = resume
+        self._name_of = name_of
         self._clock = clock
 
     async def request(self, conversation_id: int, *, topic: str, city: str, reason: str, context: Mapping[str, Any]) -> Place:
         """Put a conversation into the queue and say where it stands; one that waits already keeps its place.
 
-        ``context`` is shown to agents as it is, so everything in it must be masked: ``customer`` (a name or phone), ``flow``
-        (the name of the open flow) and ``slots`` (slot name to text).
+        ``context`` is shown to agents as it is, so everything in it must be masked: ``customer`` (a name; without one that of
+        ``person``, a wallet user's id, is looked up), ``flow`` (the open flow's name) and ``slots`` (names to texts).
         """
+        person = context.get("person")
+        if person is not None and "customer" not in context and self._name_of is not None:
+            context = {**context, "customer": await self._name_of(person)}
         place = await self._store.request(
             conversation_id, topic=topic, city=city, reason=reason, context=context, at=self._clock()
         )
@@ -98,11 +111,6 @@ class Desk:
         moved = await self._store.follow(conversation_id, to)
         self.bell.ring()
         return moved
-
-    async def heard(self, conversation_id: int) -> None:
-        """Wake the live pages: a customer wrote to the agent who holds the conversation."""
-        log.debug("customer wrote to agent", conversation=conversation_id)
-        self.bell.ring()
 
     async def overview(self, agent: Agent) -> Overview:
         """Give the queue, what this agent holds, and to those who supervise what colleagues hold."""

@@ -63,7 +63,7 @@ class Views:
         }
 
     def messages(self, transcript: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Show what was said; of a button only its title, for its payload is the customer's to press."""
+        """Show what was said; buttons are stored as their titles."""
         return [self._message(event) for event in transcript]
 
     def now(self) -> int:
@@ -81,10 +81,10 @@ class Views:
             shown["text"] = what.format(agent=event.get("agent") or "")
         if event["kind"] == "agent":
             shown["agent"] = str(event.get("agent") or "")
-        if event.get("picture") or event.get("image"):
+        if event.get("message") == "image" or event.get("image"):
             shown["picture"] = True
         if event.get("buttons"):
-            shown["buttons"] = [_title(button) for button in event["buttons"]]
+            shown["buttons"] = [str(title) for title in event["buttons"]]
         return shown
 
     def _name(self, kind: str, name: str) -> str:
@@ -92,7 +92,3 @@ class Views:
             return self._locale.word(kind, name)
         except LocaleError:
             return name
-
-
-def _title(button: Any) -> str:
-    return str(button["title"] if isinstance(button, Mapping) else button[0])

@@ -1,7 +1,8 @@
 // The left column: what waits, what is mine, what colleagues hold, with times that run.
 import { byId, element, word } from "./page.js";
 
-const seen = new Map(); // handoff id → id of the newest customer message that was on screen
+// handoff id → id of the newest customer message that was on screen, in this browser tab
+const seen = new Map(JSON.parse(sessionStorage.getItem("seen") ?? "[]"));
 const clocks = new Set(); // elements that show a running time
 let skew = 0; // the server's clock minus ours, in milliseconds
 
@@ -11,6 +12,7 @@ export function setClock(now) {
 
 export function markSeen(handoff, lastId) {
   seen.set(handoff, Math.max(lastId, seen.get(handoff) ?? 0));
+  sessionStorage.setItem("seen", JSON.stringify([...seen].slice(-200)));
 }
 
 export function elapsed(since) {

@@ -41,9 +41,12 @@ function bubble(message) {
   return item;
 }
 
+let atEnd = true; // whether the newest message was in sight when the reader last scrolled
+
 const nearEnd = () => talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80;
 
 export function toEnd() {
+  atEnd = true;
   talk.scrollTop = talk.scrollHeight;
   byId("below").hidden = true;
 }
@@ -56,7 +59,7 @@ export function clear() {
 }
 
 export function add(messages) {
-  const follow = shown.size === 0 || nearEnd();
+  const follow = shown.size === 0 || atEnd;
   for (const message of messages) {
     if (shown.has(message.id)) continue;
     shown.add(message.id);
@@ -89,5 +92,9 @@ export function facts(handoff) {
   if (handoff.agent) row("agent", handoff.agent);
 }
 
-talk.addEventListener("scroll", () => { if (nearEnd()) byId("below").hidden = true; });
+talk.addEventListener("scroll", () => {
+  atEnd = nearEnd();
+  if (atEnd) byId("below").hidden = true;
+});
+new ResizeObserver(() => { if (atEnd) toEnd(); }).observe(talk); // a phone's keyboard, a growing reply
 byId("below").addEventListener("click", toEnd);

@@ -1,3 +1,62 @@
-"""Stub."""
-def held_back(text, entities, labels):
-    return []
+"""Keeps questions, denials and messages without any word of money from being taken for orders to move money."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from nlu.words import one_of, words
+
+
+class Kind(Protocol):
+    """What a guard needs to know of an entity."""
+
+    @property
+    def kind(self) -> str:
+        """Name the entity."""
+        ...
+
+    @property
+    def negated(self) -> bool:
+        """Tell whether its value is taken back."""
+        ...
+
+
+_EVIDENCE = frozenset({"amount", "amount_vague", "payee"})
+
+
+@functools.cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    found = words("guards")
+    patterns = {name: re.compile(one_of(found[name])) for name in ("questions", "favours", "knowing", "verbs")}
+    patterns["denied"] = re.compile(f"{one_of(found['denials'])}{one_of([*found['denied_between'], ''])}{one_of([*found['denied_between'], ''])}$")
+    for intent, needed in found["money_intents"].items():
+        patterns[f"needs {intent}"] = re.compile(one_of(needed))
+    return patterns
+
+
+def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> list[str]:
+    """Name the money intents among ``labels`` that this message may not be taken for."""
+    intents = [label for label in words("guards")["money_intents"] if label in labels]
+    if _is_question(text, entities) or _is_denied(text):
+        return intents
+    if any(one.kind in _EVIDENCE and not one.negated for one in entities):
+        return []
+    return [label for label in intents if not _patterns()[f"needs {label}"].search(text)]
+
+
+def _is_question(text: str, entities: Sequence[Kind]) -> bool:
+    patterns = _patterns()
+    if not patterns["questions"].search(text):
+        return False
+    named = any(one.kind in _EVIDENCE and not one.negated for one in entities)
+    return not (named and patterns["favours"].search(text) and not patterns["knowing"].search(text))
+
+
+def _is_denied(text: str) -> bool:
+    """Tell whether every verb of paying in the message is denied."""
+    patterns = _patterns()
+    verbs = list(patterns["verbs"].finditer(text))
+    return bool(verbs) and all(patterns["denied"].search(text, 0, verb.start()) for verb in verbs)

@@ -37,6 +37,11 @@ class Interpreter:
         """Give the confidences from which on to act, to offer choices, and to answer a question."""
         return self._model.card.thresholds
 
+    @property
+    def topics(self) -> frozenset[str]:
+        """Give every topic that a message can get."""
+        return frozenset(self._model.card.topics.values())
+
     def warm(self) -> None:
         """Load everything that would otherwise be loaded by the first messages."""
         find_entities("", datetime.now(UTC))

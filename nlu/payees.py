@@ -1,3 +1,297 @@
-"""Stub."""
-def find_payees(*a, **k):
-    return []
+"""Finds who is to get the money: by the speaker's contacts first, then by how the sentence is built, then by the lexical model."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nlu.amounts import MASK, numeral_chars
+from nlu.lexical import LEXICAL
+from nlu.normalise import normalise
+from nlu.numbers import read_number
+from nlu.words import one_of, words
+
+_LONGEST = 10
+_NAME_CHARS = r"a-z·.'\u3400-\u9fff"
+
+
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """A payee's span in the normalised text, and the name as the contacts have it or as it is written."""
+
+    start: int
+    end: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Grammar:
+    to: re.Pattern[str]
+    direct: re.Pattern[str]
+    verb: re.Pattern[str]
+    context: re.Pattern[str]
+    correction: re.Pattern[str]
+    ends: re.Pattern[str]
+    region: re.Pattern[str]
+    thing: re.Pattern[str]
+    number: re.Pattern[str]
+    mine: re.Pattern[str]
+    kin: frozenset[str]
+    nobody: frozenset[str]
+    nick: re.Pattern[str]
+    family: re.Pattern[str]
+    numbered: re.Pattern[str]
+    of_kin: re.Pattern[str]
+    split: re.Pattern[str]
+    sender: re.Pattern[str]
+    answer: re.Pattern[str]
+    not_answers: frozenset[str]
+
+
+@functools.cache
+def _grammar() -> _Grammar:
+    found: dict[str, Any] = words("payees")
+    money: dict[str, Any] = words("amounts")
+    numeral = f"{numeral_chars()}0-9"
+    units = one_of([*money["yuan"], *money["jiao"]])
+    more = "".join(money["more"])
+    surname = f"(?:{one_of(found['double_surnames'])}|[{found['surnames']}])"
+    hanzi = r"[\u3400-\u9fff]"
+    return _Grammar(
+        to=re.compile(one_of(found["to"])),
+        direct=re.compile(one_of(found["direct"]) + " ?"),
+        verb=re.compile(one_of(found["verbs"])),
+        context=re.compile(one_of(found["direct"])),
+        correction=re.compile(one_of([*money["corrections"], *words("kinds")["slot"]["payee"]])),
+        ends=re.compile(one_of(found["ends"])),
+        region=re.compile(rf"[ :\"'“”「」《》【】]*([{_NAME_CHARS}]+(?: [a-z]+)*)"),
+        thing=re.compile(one_of(found["things"])),
+        number=re.compile(rf"(?P<run>[{numeral}{more}]+)(?P<unit>{units})?"),
+        mine=re.compile(f"{one_of(found['mine'])}的?"),
+        kin=frozenset(found["kin"]),
+        nobody=frozenset(found["nobody"]),
+        nick=re.compile(rf"(?:{one_of(found['near'])})?{one_of(found['nick_before'])}{hanzi}{{1,2}}|{hanzi}{{1,3}}{one_of(found['nick_after'])}"),
+        family=re.compile(rf"{surname}{hanzi}{{1,2}}"),
+        numbered=re.compile(rf"({surname}[{''.join(money['digits'])}])[{numeral}]+(?:{units})?"),
+        of_kin=re.compile(f"{found['of']}{one_of(found['kin'])}"),
+        split=re.compile(one_of(found["and"])),
+        sender=re.compile(rf"{hanzi}{{0,2}}{one_of([*found['verbs'], *found['to']])}{hanzi}{{0,2}}{found['mine'][0]}(?!{one_of(found['kin'])})"),
+        answer=re.compile(f"^{one_of(found['answer_before'])}+|{one_of(found['answer_after'])}+$"),
+        not_answers=frozenset(found["not_answers"]),
+    )
+
+
+def find_payees(text: str, taken: Sequence[tuple[int, int]] = (), names: Sequence[str] = (), expects: str | None = None) -> list[Payee]:
+    """Find the payees in a normalised text outside the ``taken`` spans; no two overlap, none is cut."""
+    hidden = list(text)
+    for start, end in taken:
+        hidden[start:end] = MASK * (end - start)
+    return _Search("".join(hidden), names, expects).run()
+
+
+class _Search:
+    """One search through one message."""
+
+    def __init__(self, text: str, names: Sequence[str], expects: str | None) -> None:
+        self.text = text
+        self.expects = expects
+        self.grammar = _grammar()
+        self.names = {normalise(name).text: name for name in names if name.strip()}
+        self.found: list[Payee] = []
+        self._people: list[tuple[int, int]] | None = None
+
+    @property
+    def people(self) -> list[tuple[int, int]]:
+        """Give the lexical model's person names, asking it only once."""
+        if self._people is None:
+            self._people = LEXICAL.people(self.text.replace(MASK, ","))
+        return self._people
+
+    def run(self) -> list[Payee]:
+        """Look in the order of certainty."""
+        self._by_pattern()
+        self._by_contacts()
+        if self.expects == "payee" and not self.found:
+            self._by_answer()
+        if not self.found or self.grammar.correction.search(self.text):
+            self._by_people()
+        return sorted(self.found, key=lambda one: one.start)
+
+    def _add(self, start: int, end: int, value: str | None = None) -> None:
+        if not any(start < other.end and other.start < end for other in self.found):
+            self.found.append(Payee(start, end, value if value is not None else self.text[start:end]))
+
+    def _by_contacts(self) -> None:
+        for name in sorted(self.names, key=len, reverse=True):
+            if len(name) < 2:
+                continue
+            at = self.text.find(name)
+            while at >= 0:
+                end = at + len(name)
+                if not self._is_sender(end) and not self._inside_word(at, end):
+                    self._add(at, end, self.names[name])
+                at = self.text.find(name, end)
+
+    def _inside_word(self, start: int, end: int) -> bool:
+        """Tell whether a longer name, or a longer Latin word, holds the span."""
+        before, after = self.text[max(0, start - 1) : start], self.text[end : end + 1]
+        if self.text[start].isascii() and (before.isascii() and before.isalnum() or after.isascii() and after.isalnum()):
+            return True
+        return any(a <= start and end <= b and (a, b) != (start, end) and self.grammar.family.fullmatch(self.text[a:b]) for a, b in self.people)
+
+    def _is_sender(self, end: int) -> bool:
+        return self.grammar.sender.match(self.text, end) is not None
+
+    def _by_pattern(self) -> None:
+        for trigger in self.grammar.to.finditer(self.text):
+            self._after(trigger.end(), direct=False)
+        for trigger in self.grammar.direct.finditer(self.text):
+            self._after(trigger.end(), direct=True)
+
+    def _after(self, at: int, *, direct: bool) -> None:
+        region = self.grammar.region.match(self.text, at)
+        if region is None:
+            return
+        start = region.start(1)
+        end, by_verb = self._end(start, min(region.end(1), start + _LONGEST + 6))
+        if direct and (by_verb or not self._number_at(end)):
+            return
+        for part_start, part_end in self._parts(start, end):
+            span = self._name(part_start, part_end, loose=by_verb and not direct)
+            if span is not None and not self._is_sender(span[1]):
+                self._add(span[0], span[1], self.names.get(self.text[span[0] : span[1]]))
+
+    def _end(self, start: int, limit: int) -> tuple[int, bool]:
+        """Say where a name that begins at ``start`` ends, and whether a verb of paying ends it."""
+        grammar, text = self.grammar, self.text
+        ends_of_people = {b for a, b in self.people if a == start and b - a >= 2}
+        stop = limit
+        for at in range(start + 1, limit):
+            if at - start >= 2 and not grammar.of_kin.match(text, at) and (grammar.ends.match(text, at, limit) or grammar.to.match(text, at, limit)):
+                stop = at
+                break
+            if self._number_at(at) and self._number_ends_name(start, at):
+                stop = at
+                break
+            verb = grammar.verb.match(text, at)
+            if verb and at not in ends_of_people and len(verb.group()) == 1 and grammar.verb.match(text, at + 1):
+                continue
+            if verb and self._verb_fits(verb.end(), ends_of_people, at):
+                return at, True
+        return stop, False
+
+    def _verb_fits(self, end: int, ends_of_people: set[int], at: int) -> bool:
+        """A verb inside a longer person name ends nothing."""
+        return not any(other > at for other in ends_of_people if other > end - 1 and at not in ends_of_people)
+
+    def _number_at(self, at: int) -> bool:
+        if at >= len(self.text):
+            return False
+        rest = self.text[at:].lstrip(" ")
+        return rest[:1].isdigit() and rest[:1].isascii() or rest[:1] in ("¥", "-") or self._spoken_number(rest) is not None
+
+    def _spoken_number(self, rest: str) -> int | None:
+        """Give the length of a number in characters that can stand behind a name; a lone numeral may belong to the name."""
+        found = self.grammar.number.match(rest)
+        if found is None:
+            return None
+        run, after = found["run"], rest[found.end() : found.end() + 1]
+        if read_number(run) is None and not (len(run) > 1 and not found["unit"] is None):
+            return None
+        if len(run) == 1 and not found["unit"] and after:
+            return None
+        return found.end()
+
+    def _number_ends_name(self, start: int, at: int) -> bool:
+        written = self.text[start:at]
+        run = self.grammar.number.match(self.text, at)
+        exact = run is not None and read_number(run["run"]) is not None
+        return len(written) >= 2 and (exact or self.text[at].isascii())
+
+    def _parts(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Split 李娜和张三丰 in two, but not a name such as 周和."""
+        spans, last = [], start
+        for joint in self.grammar.split.finditer(self.text, start, end):
+            if joint.start() - last >= 2 and end - joint.end() >= 2:
+                spans.append((last, joint.start()))
+                last = joint.end()
+        return [*spans, (last, end)]
+
+    def _name(self, start: int, end: int, *, loose: bool) -> tuple[int, int] | None:
+        """Narrow a stretch of text to the name in it; ``loose`` when the sentence's build alone makes it one."""
+        grammar = self.grammar
+        while end > start and self.text[end - 1] in " '\"·.":
+            end -= 1
+        while cut := next((m for m in grammar.ends.finditer(self.text, start + 1, end) if m.end() == end and m.start() - start >= 2), None):
+            end = cut.start()
+        written = self.text[start:end]
+        if not written or written in grammar.nobody:
+            return None
+        if written in self.names:
+            return start, end
+        exact = (start, end) in self.people and end - start >= 2
+        if not exact:
+            for name in sorted(self.names, key=len, reverse=True):
+                if len(name) >= 2 and (inside := written.find(name)) >= 0:
+                    return start + inside, start + inside + len(name)
+        own = grammar.mine.match(written)
+        if own and not exact:
+            return self._owned(start, end, own.end())
+        if exact or written in grammar.kin:
+            return start, end
+        if not loose and (numbered := grammar.numbered.fullmatch(written)):
+            return start, start + numbered.end(1)
+        if grammar.thing.search(written):
+            return None
+        if len(written) > 4 and (person := self._person_inside(start, end)):
+            return person
+        if len(written) < 2 or len(written) > (8 if written.isascii() else 6):
+            return None
+        if loose or grammar.nick.fullmatch(written) or grammar.family.fullmatch(written):
+            return start, end
+        return self._person_inside(start, end) or ((start, end) if written.isascii() and written.isalpha() else None)
+
+    def _owned(self, start: int, end: int, skip: int) -> tuple[int, int] | None:
+        rest = self.text[start + skip : end]
+        if not rest or rest in self.grammar.nobody:
+            return None
+        if person := self._person_inside(start + skip, end):
+            return person
+        known = rest in self.grammar.kin or any(rest.startswith(word) for word in self.grammar.kin if len(word) > 1 or rest[1:2] in ("的", ""))
+        return (start, end) if known and len(rest) <= _LONGEST else None
+
+    def _person_inside(self, start: int, end: int) -> tuple[int, int] | None:
+        return next(((a, b) for a, b in self.people if start <= a and b <= end and b - a >= 2), None)
+
+    def _by_answer(self) -> None:
+        """Read a message that answers "to whom?" with a bare name."""
+        start, end = 0, len(self.text)
+        while start < end and self.text[start:end] not in self.names:
+            trimmed = self.grammar.answer.search(self.text[start:end])
+            if trimmed is None or not trimmed.group():
+                break
+            start, end = (start + trimmed.end(), end) if trimmed.start() == 0 else (start, start + trimmed.start())
+            while start < end and self.text[start] in " ,:":
+                start += 1
+            while start < end and self.text[end - 1] in " ,":
+                end -= 1
+        written = self.text[start:end]
+        if not written or written in self.grammar.not_answers or not re.fullmatch(rf"[{_NAME_CHARS} ]+", written):
+            return
+        span = self._name(start, end, loose=len(written) <= 4 and self.grammar.verb.search(written) is None)
+        if span is not None:
+            self._add(*span, self.names.get(self.text[span[0] : span[1]]))
+
+    def _by_people(self) -> None:
+        """Take person names where the message is about paying or corrects a payee."""
+        if not (self.grammar.context.search(self.text) or self.grammar.correction.search(self.text)):
+            return
+        for start, end in self.people:
+            written = self.text[start:end]
+            if end - start < 2 or MASK in written or written in self.grammar.nobody or self._is_sender(end):
+                continue
+            if not written.isascii() and not self.grammar.thing.search(written):
+                self._add(start, end, self.names.get(written))

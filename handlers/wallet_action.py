@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,7 +35,7 @@ class Turn:
     def __init__(self, wallet: Wallet, tracker: Tracker, dispatcher: CollectingDispatcher) -> None:
         self.wallet = wallet
         self._slots: Mapping[str, Any] = tracker.slots
-        self._conversation = int(tracker.sender_id)
+        self._conversation = str(tracker.sender_id)
         self._dispatcher = dispatcher
 
     @property
@@ -44,7 +44,7 @@ class Turn:
         return str(self._slots["turn_key"])
 
     @property
-    def conversation(self) -> int:
+    def conversation(self) -> str:
         """Give the conversation's id."""
         return self._conversation
 
@@ -67,7 +67,7 @@ class Turn:
         self._dispatcher.utter_message(response=reply, **values)
 
 
-class WalletAction(Action):
+class WalletAction(Action, ABC):
     """An action on the wallet: slots in, one wallet call, slots and a reply out.
 
     A refusal with code ``x`` becomes ``utter_refused_x`` with its facts as values; the slots in ``forgets`` that its code names

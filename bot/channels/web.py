@@ -44,8 +44,9 @@ class WebDoor:
     """The web chat's door.
 
     ``history(channel, sender)`` gives what was said, oldest first, as ``Store.transcript`` does: ``kind`` (user, bot, agent),
-    ``at``, ``text``, and where known ``message_id``, ``buttons``, ``image``. ``header(channel, sender)`` gives ``wallet`` and
-    ``city`` to show above the chat. ``origins`` are foreign origins that may connect, such as that of the public URL.
+    ``at``, ``text``, and where known ``message_id``, ``message`` (its kind), ``pressed``, ``buttons`` (titles), ``image``.
+    ``header(channel, sender)`` gives ``wallet`` and ``city`` to show above the chat. ``origins`` are foreign origins that
+    may connect, such as that of the public URL.
     """
 
     name = "web"

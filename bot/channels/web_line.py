@@ -148,21 +148,15 @@ def spoken(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         kind = event.get("kind")
         if kind not in ("user", "bot", "agent"):
             continue
-        item: dict[str, Any] = {"author": event.get("author") or kind, "text": event.get("text") or "", "at": event["at"]}
+        text = event.get("pressed") or event.get("text") or ""
+        item: dict[str, Any] = {"author": kind, "text": text, "at": event["at"]}
         if kind == "user":
-            item["author"] = "user"
             item["id"] = event.get("message_id")
-            item["picture"] = bool(event.get("picture"))
+            item["picture"] = event.get("message") == "image"
         if event.get("image"):
             item["image"] = event["image"]
         if event.get("buttons"):
-            item["buttons"] = [_button(button) for button in event["buttons"]]
+            # The record keeps titles only; the assistant takes the typed title of a button on offer for its press.
+            item["buttons"] = [{"title": title} for title in event["buttons"]]
         items.append(item)
     return items
-
-
-def _button(button: Any) -> dict[str, str]:
-    if isinstance(button, Mapping):
-        return {"title": button["title"], "payload": button["payload"]}
-    title, payload = button
-    return {"title": title, "payload": payload}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ _ATTEMPTS = 5
 _TYPED = {  # what messengers send for their menus, and people type; each is a payload or a pattern
     "/start": "pattern_session_start",
     "/help": "/ask_help",
+    "/log_in": "/log_in",
     "/balance": "/check_balance",
     "/transfer": "/transfer_money",
     "/history": "/check_history",
@@ -37,7 +38,7 @@ _DIGITS = re.compile(r"\d(?:[\s-]?\d){5,}")
 class Understanding(Protocol):
     """What the engine needs of ``nlu``."""
 
-    def parse(self, text: str, *, now: dt.datetime, names: Collection[str] = (), expects: str | None = None) -> dict[str, Any]:
+    def parse(self, text: str, now: dt.datetime, names: Sequence[str] = (), expects: str | None = None) -> dict[str, Any]:
         """Parse one message; never raises."""
         ...
 
@@ -57,7 +58,7 @@ class Engine:
         thresholds: Thresholds,
         cities: Collection[str],
         read_picture: ReadPicture,
-        heard: Callable[[int], None],
+        heard: Callable[[], None],
         clock: Callable[[], dt.datetime],
         timeout: dt.timedelta = dt.timedelta(hours=1),
     ) -> None:
@@ -107,7 +108,8 @@ class Engine:
         text = _clean(inbound.text)
         commands, facts = await self._read(inbound, text, turn, view)
         coded = bool(re.search(r"\d{4}", text)) and (forget or pending)
-        turn.note("user", text=masked(text, everything=secret or coded), message=inbound.kind, **facts)
+        said = {"text": masked(text, everything=secret or coded), "message": inbound.kind, "message_id": inbound.message_id}
+        turn.note("user", **said, **facts)
         self.runner.execute(turn, commands)
         await self.runner.run(turn)
         if turn.replies:
@@ -148,7 +150,7 @@ class Engine:
         if not text or len(text) > TEXT_LIMIT:
             return [_respond("unreadable_empty" if not text else "unreadable_too_long")], {}
         names = await self.runner.people.names(turn.person) if turn.person else ()
-        parse = await asyncio.to_thread(self.interpreter.parse, text, now=turn.now, names=names, expects=view.expects)
+        parse = await asyncio.to_thread(self.interpreter.parse, text, turn.now, names, view.expects)
         turn.topic = parse["topic"]
         reading = {"intent": parse["intent"]["name"], "confidence": parse["intent"]["confidence"], "topic": parse["topic"]}
         return understand(parse, view, self.limits), reading
@@ -172,10 +174,11 @@ class Engine:
     async def _silent(self, inbound: Inbound, conversation: Conversation) -> Outcome | None:
         """Pass a message to the agent who holds the conversation, and say nothing."""
         text = masked(_clean(inbound.text)[:TEXT_LIMIT], everything=False)
-        event = Event("user", {"text": text, "message": inbound.kind}, _ms(self.clock()))
+        said = {"text": text, "message": inbound.kind, "message_id": inbound.message_id}
+        event = Event("user", said, _ms(self.clock()))
         if not await self.store.keep_silent(conversation, inbound.channel, inbound.sender, inbound.message_id, event):
             return None
-        self.heard(conversation.id)
+        self.heard()
         return Outcome()
 
     # -- keeping ----------------------------------------------------------------------------------------------------------
@@ -190,7 +193,7 @@ class Engine:
         kept = Kept(state, turn.person if entering else before.person, outcome, turn.events)
         if not await self.store.keep(before, *door, inbound.message_id, kept, _ms(turn.now)):
             return None
-        self.heard(before.id)
+        self.heard()
         if entering and turn.person is not None:
             await self._join(door, before.id, turn.person)
         elif changed:
@@ -221,7 +224,7 @@ class Engine:
             await self.store.start_clean(*door, turn.person, clean.to_json(self.runner.slots), at)
 
     @asynccontextmanager
-    async def _conversation(self, inbound: Inbound) -> Any:
+    async def _conversation(self, inbound: Inbound) -> AsyncIterator[Conversation]:
         """Load the conversation of a door under its lock, starting one for a new door."""
         door = (inbound.channel, inbound.sender)
         while True:
@@ -236,7 +239,7 @@ class Engine:
                     return
 
     @asynccontextmanager
-    async def _lock(self, conversation_id: int) -> Any:
+    async def _lock(self, conversation_id: int) -> AsyncIterator[None]:
         """Hold a conversation in this process; the version check of the store holds it against other processes."""
         lock, users = self._locks.get(conversation_id, (asyncio.Lock(), 0))
         self._locks[conversation_id] = (lock, users + 1)

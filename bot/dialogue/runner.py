@@ -80,6 +80,20 @@ class Turn:
 class Runner:
     """Everything that a stack needs to run, built once and shared by all conversations."""
 
+    BUILTIN = frozenset(
+        {
+            "action_listen",
+            "action_cancel_flow",
+            "action_correct_slots",
+            "action_repeat",
+            "action_restart",
+            "action_search",
+            "action_respond",
+            "action_hand_off",
+            "action_leave_queue",
+        }
+    )
+
     def __init__(
         self,
         *,
@@ -95,15 +109,7 @@ class Runner:
         self.flows, self.slots, self.actions, self.locale = flows, slots, actions, locale
         self.people, self.handoffs, self.default_city, self.new_token = people, handoffs, default_city, new_token
         self.builtin: dict[str, Callable[[Turn, Frame], Awaitable[bool]]] = {
-            "action_listen": self._listen,
-            "action_cancel_flow": self._cancel_flow,
-            "action_correct_slots": self._correct_slots,
-            "action_repeat": self._repeat,
-            "action_restart": self._restart,
-            "action_search": self._search,
-            "action_respond": self._respond,
-            "action_hand_off": self._hand_off,
-            "action_leave_queue": self._leave_queue,
+            name: getattr(self, name.replace("action", "", 1)) for name in self.BUILTIN
         }
 
     # -- commands ---------------------------------------------------------------------------------------------------------

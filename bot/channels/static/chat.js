@@ -38,6 +38,7 @@ function recall({ items, again }) {
   }
   const last = items.at(-1);
   if (last) view.offer(last.buttons || []);
+  if (last?.author === "agent") state("agent");
   for (const [id, frame] of link.outbox) {
     if (view.mine.has(id)) continue;
     frames.set(id, frame);
@@ -90,7 +91,8 @@ function say(frame) {
 }
 
 function press(caption, payload) {
-  say({ type: "press", id: random(), payload, title: caption });
+  const what = payload ? { type: "press", payload, title: caption } : { type: "message", text: caption };
+  say({ ...what, id: random() });
   input.focus({ preventScroll: true });
 }
 

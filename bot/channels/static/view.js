@@ -5,7 +5,8 @@ import { find, icon, make, when, words } from "./page.js";
 const GAP = 5 * 60 * 1000; // milliseconds of silence after which a time is shown
 const FACES = { bot: "/assets/coin.svg", agent: "/assets/agent.svg", user: "/assets/user.svg" };
 const NAMES = { bot: words.bot, agent: words.agent, user: words.you };
-const FACT = /^([\p{Script=Han}A-Za-z ]{1,8})[::]\s*(\S.{0,60})$/u;
+const FACT = /^(\p{Script=Han}[\p{Script=Han}A-Za-z]{0,7})(?:[:\uff1a]\s*| )(\S.{0,60})$/u;
+const ENTRY = /^(.{2,60}) ([+\u2212-]?\u00a5-?[\d,]+\.\d\d)$/u;
 
 export class View {
   constructor({ onPress, onRetry }) {
@@ -171,37 +172,47 @@ export class View {
   }
 }
 
-// Splits a text where two or more lines in a row say "name: value"; those become a receipt.
+// The rows that a line of a receipt says: "payee X", "amount X\uff0cfee Y", or "day who amount"; none for other lines.
+function rows(line) {
+  const entry = ENTRY.exec(line);
+  const facts = line.split("\uff0c").map((part) => FACT.exec(part));
+  if (facts.every(Boolean)) return facts.map(([, name, value]) => ({ name, value }));
+  return entry ? [{ name: entry[1], value: entry[2], long: true }] : [];
+}
+
+// Splits a text into its words and its receipts: two or more rows from lines that follow each other.
 function paragraphs(text) {
   const parts = [];
   let lines = [];
-  let facts = [];
+  let said = [];
+  let receipt = [];
   const flush = () => {
-    if (facts.length > 1) {
-      if (lines.length) parts.push(lines.join("\n").trim());
-      parts.push(facts.map((fact) => fact.slice(1)));
+    if (receipt.length > 1) {
+      parts.push(lines.join("\n").trim(), receipt);
       lines = [];
-    } else lines.push(...facts.map((fact) => fact[0]));
-    facts = [];
+    } else lines.push(...said);
+    said = [];
+    receipt = [];
   };
   for (const line of text.split("\n")) {
-    const fact = FACT.exec(line);
-    if (fact) facts.push(fact);
-    else {
+    const found = rows(line);
+    if (found.length) {
+      said.push(line);
+      receipt.push(...found);
+    } else {
       flush();
       lines.push(line);
     }
   }
   flush();
   if (!parts.length) return [text];
-  if (lines.length) parts.push(lines.join("\n").trim());
-  return parts.filter((part) => part.length);
+  return [...parts, lines.join("\n").trim()].filter((part) => part.length);
 }
 
 function receipt(facts) {
   const list = make("dl", "receipt");
-  for (const [name, value] of facts) {
-    const line = make("div", "receipt-row");
+  for (const { name, value, long } of facts) {
+    const line = make("div", long ? "receipt-row entry" : "receipt-row");
     line.append(make("dt", "", name), make("dd", "", value));
     list.append(line);
   }

@@ -1,0 +1,233 @@
+"""The composition root: builds each part once and wires them together."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+from bot.config import Settings
+from bot.courier import Courier, SimulatedPhone, SmsPort, SmsWebhook
+from bot.desk.agents import Accounts
+from bot.desk.routes import desk_routes
+from bot.desk.service import Desk
+from bot.dialogue.actions import Actions
+from bot.dialogue.domain import Slot, load_slots
+from bot.dialogue.engine import Engine
+from bot.dialogue.flows import Flows, Known, load_flows
+from bot.dialogue.runner import Runner
+from bot.dialogue.store import Store
+from bot.dialogue.understand import Thresholds
+from bot.migrations import check, migrate
+from bot.pictures import read_qr
+from handlers.wallet_action import using
+from locales import Locale
+from nlu import Interpreter
+from wallet_service import Wallet
+
+ROOT = Path(__file__).parent.parent
+PATTERNS = Path(__file__).parent / "dialogue" / "patterns.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The running parts, for doors and commands."""
+
+    settings: Settings
+    wallet: Wallet
+    store: Store
+    engine: Engine
+    desk: Desk
+    courier: Courier
+    locale: Locale
+    interpreter: Interpreter
+    phone: SimulatedPhone | None
+
+
+class _People:
+    """Who acts, as the engine needs to know it, answered by the wallet."""
+
+    def __init__(self, wallet: Wallet) -> None:
+        self._wallet = wallet
+
+    def sign(self, person: int, conversation: int) -> str:
+        return self._wallet.sign_actor(person, str(conversation))
+
+    def verify(self, token: str, conversation: int) -> int:
+        return self._wallet.verify_actor(token, str(conversation))
+
+    async def names(self, person: int) -> tuple[str, ...]:
+        return await self._wallet.contact_names(person)
+
+
+def utc_now() -> dt.datetime:
+    """Give the time."""
+    return dt.datetime.now(dt.UTC)
+
+
+def load_dialogue(
+    actions: Actions, locale: Locale, intents: frozenset[str], patterns: Path = PATTERNS
+) -> tuple[Flows, dict[str, Slot]]:
+    """Read every flow and slot file and hold each against what it refers to; raises ``SourceError`` with file and line."""
+    folders = sorted(path.parent for path in (ROOT / "handlers").glob("*/flow.yml"))
+    domains = [folder / "domain.yml" for folder in folders if (folder / "domain.yml").exists()]
+    slots = load_slots([PATTERNS.with_name("domain.yml"), *domains])
+    known = Known(
+        slots=frozenset(slots),
+        actions=actions.names | Runner.BUILTIN,
+        responses=frozenset(locale.responses),
+        intents=intents,
+    )
+    return load_flows([patterns, *(folder / "flow.yml" for folder in folders)], known), slots
+
+
+def known_intents() -> frozenset[str]:
+    """Give the intents that have training examples."""
+    names: set[str] = set()
+    for path in (ROOT / "nlu" / "data" / "zh_CN").glob("*.yml"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("- intent:"):
+                names.add(yaml.safe_load(line)[0]["intent"])
+    return frozenset(names)
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings,
+    *,
+    clock: Callable[[], dt.datetime] = utc_now,
+    patterns: Path = PATTERNS,
+    interpreter: Interpreter | None = None,
+    new_token: Callable[[], str] = lambda: secrets.token_urlsafe(12),
+) -> AsyncIterator[App]:
+    """Open everything but the doors; the demo's data is loaded into an empty database."""
+    async with AsyncExitStack() as stack:
+        wallet = await stack.enter_async_context(Wallet.open(settings.database_url, secret=settings.secret_key, clock=clock))
+        await migrate(wallet.database)
+        await check(wallet.database)
+        if settings.demo:
+            await _load_demo(wallet)
+        interpreter, locale = interpreter or await asyncio.to_thread(Interpreter.load), Locale.load()
+        actions = Actions("handlers", lambda: using(wallet))
+        flows, slots = load_dialogue(actions, locale, known_intents(), patterns)
+        store = Store(wallet.database)
+        phone = SimulatedPhone(clock) if settings.demo else None
+        sms = phone or await _webhook(stack, settings)
+        courier = Courier(wallet, store, locale, sms, clock)
+        if phone is not None:
+            phone.drain = courier.drain
+        resume = _Resume(store, courier)
+        desk = Desk(wallet.database, locale, deliver=courier.deliver, resume=resume)
+        runner = Runner(
+            flows=flows,
+            slots=slots,
+            actions=actions,
+            locale=locale,
+            people=_People(wallet),
+            handoffs=desk,
+            default_city=settings.city,
+            new_token=new_token,
+        )
+        limits = interpreter.thresholds
+        engine = resume.engine = Engine(
+            store=store,
+            runner=runner,
+            interpreter=interpreter,
+            thresholds=Thresholds(limits.accept, limits.clarify, limits.faq),
+            cities=wallet.cities,
+            read_picture=read_qr,
+            heard=desk.bell.ring,
+            clock=clock,
+        )
+        task = asyncio.create_task(courier.run(), name="courier")
+        stack.push_async_callback(_stop, task)
+        yield App(settings, wallet, store, engine, desk, courier, locale, interpreter, phone)
+
+
+class _Resume:
+    """Takes a conversation up again after a person handed it back, and shows the words where the customer is."""
+
+    engine: Engine
+
+    def __init__(self, store: Store, courier: Courier) -> None:
+        self._store, self._courier = store, courier
+
+    async def __call__(self, conversation_id: int) -> None:
+        ends = await self._store.doors_of(conversation_id)
+        for reply in await self.engine.resume(conversation_id):
+            await self._courier.tell(ends, reply)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _webhook(stack: AsyncExitStack, settings: Settings) -> SmsPort:
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return SmsWebhook(settings.sms_webhook_url or "", session)
+
+
+async def _load_demo(wallet: Wallet) -> None:
+    from wallet_service import demo
+
+    await demo.load(wallet)
+
+
+def web_application(app: App, *, base_url: str) -> web.Application:
+    """Build the HTTP side: the doors that speak HTTP, the desk, health and metrics."""
+    from bot.channels import dev, pages
+    from bot.channels.rest import RestDoor
+    from bot.channels.web import WebDoor
+
+    settings, engine = app.settings, app.engine
+
+    async def parse(text: str) -> Mapping[str, Any]:
+        return await asyncio.to_thread(app.interpreter.parse, text, utc_now())
+
+    async def health() -> Mapping[str, str]:
+        try:
+            await app.store.find("healthz", "healthz")
+        except Exception as fault:
+            return {"database": type(fault).__name__}
+        return {}
+
+    async def header(channel: str, sender: str) -> Mapping[str, str]:
+        conversation = await app.store.load(channel, sender, "")
+        city = (conversation.state["session"].get("city") if conversation else None) or settings.city
+        return {"wallet": f"{app.locale.city_name(city)}{app.locale.word('ui', 'wallet_suffix')}", "city": app.locale.city_name(city)}
+
+    async def history(channel: str, sender: str) -> list[dict[str, Any]]:
+        conversation_id = await app.store.find(channel, sender)
+        return [] if conversation_id is None else list(await app.store.transcript(conversation_id))
+
+    origins = (settings.public_url,) if settings.public_url else ()
+    chat = WebDoor(engine, history=history, header=header, demo=settings.demo, origins=origins)
+    rest = RestDoor(
+        engine, token=settings.rest_token, parse=parse, health=health, open_parse=settings.demo, public_url=base_url
+    )
+    app.courier.doors[chat.name] = chat
+    http = web.Application(client_max_size=rest.BODY_LIMIT if hasattr(rest, "BODY_LIMIT") else 16 * 1024**2)
+    http.add_routes([*chat.routes(), *rest.routes(), *pages.asset_routes()])
+    accounts = Accounts(app.wallet.database)
+    http.add_routes(
+        desk_routes(app.desk, accounts, locale=app.locale, city_name=app.locale.city_name, secure=settings.secure)
+    )
+    if app.phone is not None:
+        http.add_routes(dev.routes(app.phone, demo=True))
+
+    async def stop(_: web.Application) -> None:
+        app.desk.stop()
+
+    http.on_shutdown.append(stop)
+    http.on_shutdown.append(chat.close)
+    return http

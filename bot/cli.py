@@ -1,0 +1,249 @@
+"""The ``zhanggui`` command: every verb a few lines, everything heavy imported where it is used."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bot.config import Settings, SettingsError, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status: 0 done, 1 a check failed, 2 wrong use or settings."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except SettingsError as fault:
+        print(fault, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Exception as fault:
+        if type(fault).__name__ not in ("ConfigurationError", "SchemaError", "SourceError", "BadRequest", "TelegramSetupError"):
+            raise
+        print(fault, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zhanggui", description="A Chinese city-wallet assistant, from message to ledger.")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = verbs.add_parser("run", help="serve every configured channel")
+    run.add_argument("--demo", action="store_true", help="demo data, simulated phones, no secrets needed")
+    run.add_argument("--host", default="127.0.0.1")
+    run.add_argument("--port", type=int, default=8080)
+    run.set_defaults(run=lambda options: asyncio.run(_run(options)))
+
+    chat = verbs.add_parser("chat", help="talk in the terminal, or from a pipe: one message a line")
+    chat.add_argument("--demo", action="store_true")
+    chat.add_argument("--user", default=None, help="a demo user's name or phone (default: the first)")
+    chat.add_argument("--city", default=None)
+    chat.add_argument("--json", action="store_true", help="one JSON list of replies a line")
+    chat.set_defaults(run=lambda options: asyncio.run(_chat(options)))
+
+    train = verbs.add_parser("train", help="build the NLU model from nlu/data")
+    train.set_defaults(run=_train)
+
+    parse = verbs.add_parser("parse", help="one JSON line in the parse form for each line of a file or of standard input")
+    parse.add_argument("file", nargs="?", default="-")
+    parse.set_defaults(run=_parse)
+
+    evaluate = verbs.add_parser("evaluate", help="accuracy, macro-F1, confusions and latency on text<TAB>topic or intent")
+    evaluate.add_argument("file")
+    evaluate.set_defaults(run=_evaluate)
+
+    database = verbs.add_parser("db", help="the database's schema").add_subparsers(required=True, metavar="upgrade")
+    database.add_parser("upgrade", help="migrate to this version").set_defaults(run=lambda _: asyncio.run(_upgrade()))
+
+    ledger = verbs.add_parser("ledger", help="the books").add_subparsers(required=True, metavar="verify")
+    ledger.add_parser("verify", help="check every invariant and the hash chain").set_defaults(run=lambda _: asyncio.run(_verify()))
+
+    agent = verbs.add_parser("agent", help="the people at the desk").add_subparsers(required=True, metavar="add")
+    add = agent.add_parser("add", help="make an agent; the password is read from the terminal or standard input")
+    add.add_argument("name")
+    add.add_argument("--role", default="agent", choices=("agent", "reviewer", "supervisor", "admin"))
+    add.set_defaults(run=lambda options: asyncio.run(_add_agent(options)))
+
+    bench = verbs.add_parser("bench", help="measure")
+    bench.add_argument("what", choices=("ledger", "turns", "nlu"))
+    bench.add_argument("--clients", type=int, default=None, help="concurrent callers (turns: default 1, then 8)")
+    bench.add_argument("--seconds", type=float, default=5.0)
+    bench.add_argument("--hot", action="store_true", help="ledger: everybody pays one account")
+    bench.add_argument("--json", action="store_true", help="one object on the last line")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _settings(*, demo: bool) -> Settings:
+    from wallet_service import packaged_profiles
+
+    settings = read_settings(demo=demo, cities=tuple(packaged_profiles()))
+    level = getattr(logging, settings.log_level.upper())
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    return settings
+
+
+async def _run(options: argparse.Namespace) -> int:
+    from bot.server import serve
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    try:
+        await serve(_settings(demo=options.demo), host=options.host, port=options.port, stop=stop)
+    except OSError as fault:
+        raise SettingsError(f"cannot listen on {options.host}:{options.port}: {fault.strerror}") from fault
+    return 0
+
+
+async def _chat(options: argparse.Namespace) -> int:
+    from bot.app import open_app
+    from bot.channels.terminal import chat
+    from bot.demo import demo_user, log_in
+
+    settings = _settings(demo=options.demo)
+    if options.city is not None and options.city not in (cities := _cities()):
+        raise SettingsError(f"--city is {options.city!r}; it must be one of {', '.join(cities)}")
+    if options.user is not None and not options.demo:
+        raise SettingsError("--user works with --demo only: everybody else logs in through the chat")
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(open_app(settings))
+        sender = secrets.token_hex(8)
+        if app.phone is not None:
+            await log_in(app, "terminal", sender, demo_user(options.user))
+            app.phone.watch(lambda message: print(f"[{message['to']}] {message['text']}", file=sys.stderr, flush=True))
+        await chat(
+            _Drained(app),
+            sender=sender,
+            as_json=options.json,
+            stdin=sys.stdin.buffer,
+            stdout=sys.stdout,
+            metadata={"city": options.city or settings.city},
+        )
+    return 0
+
+
+class _Drained:
+    """The engine at a terminal: what the turn sent to the phone is there before the next line is read."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def handle(self, inbound: Any) -> Any:
+        outcome = await self._app.engine.handle(inbound)
+        await self._app.courier.drain()
+        return outcome
+
+    async def claim_pushes(self, channel: str, sender: str) -> Any:
+        return await self._app.engine.claim_pushes(channel, sender)
+
+
+def _cities() -> tuple[str, ...]:
+    from wallet_service import packaged_profiles
+
+    return tuple(packaged_profiles())
+
+
+def _train(_: argparse.Namespace) -> int:
+    import nlu
+
+    print(json.dumps(nlu.train(), ensure_ascii=False, indent=1, default=str))
+    return 0
+
+
+def _parse(options: argparse.Namespace) -> int:
+    from nlu import Interpreter
+
+    interpreter = Interpreter.load()
+    source = sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb")
+    with source:
+        for line in source:
+            text = line.decode("utf-8", errors="replace").rstrip("\r\n")
+            print(json.dumps(interpreter.parse(text), ensure_ascii=False), flush=True)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    import nlu
+
+    if not Path(options.file).is_file():
+        raise SettingsError(f"there is no file {options.file}")
+    print(json.dumps(nlu.evaluate(Path(options.file)), ensure_ascii=False, indent=1, default=vars))
+    return 0
+
+
+async def _upgrade() -> int:
+    from bot.migrations import migrate as migrate_bot
+    from wallet_service import Wallet, migrate
+
+    settings = _settings(demo=False)
+    await migrate(settings.database_url)
+    async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
+        await migrate_bot(wallet.database)
+    print("the database is at this version")
+    return 0
+
+
+async def _verify() -> int:
+    from wallet_service import Wallet
+
+    settings = _settings(demo=False)
+    async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
+        report = await wallet.verify()
+    for fault in report.faults[:1]:
+        print(f"FAULT {fault.check} at {fault.where}: {fault.detail}")
+    print(f"{report.accounts} accounts, {report.orders} orders, {report.entries} entries, {report.sealed} sealed")
+    return 0 if report.ok else 1
+
+
+async def _add_agent(options: argparse.Namespace) -> int:
+    from bot.desk.agents import add_agent
+    from bot.migrations import check
+    from wallet_service import Wallet
+
+    settings = _settings(demo=False)
+    asked = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
+        await check(wallet.database)
+        agent = await add_agent(wallet.database, options.name, asked, options.role)
+    print(f"{agent.name} can log in at /desk")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from bot import bench
+
+    results = asyncio.run(bench.run(options.what, clients=options.clients, seconds=options.seconds, hot=options.hot))
+    for result in results:
+        print("  ".join(f"{name} {value}" for name, value in result.items()))
+    if options.json:
+        print(json.dumps(results if len(results) > 1 else results[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

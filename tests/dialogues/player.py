@@ -1,0 +1,170 @@
+"""Plays a conversation written in YAML through the REST door, with the codes that really arrive on the simulated phone.
+
+A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
+
+- ``user: text``: what the person says;
+- ``code: NAME``: the newest code on that demo user's phone is typed;
+- ``press: title``: the button of that title, in the newest reply that offers it;
+- ``image: qr text`` or ``image: blank``: a picture;
+- ``again: true``: the very same message once more, with its message id (the answer must be the same);
+- ``later: minutes``: time passes (no message);
+- ``agent: take``, ``agent: back``, ``agent: close`` or ``agent: {say: text}``: what the desk does (no message);
+- ``balance: {NAME: yuan}``: the ledger must hold that (no message);
+
+and what the answer must hold: ``bot: [parts in order of no matter which reply]``, ``not: [parts that must not appear]``,
+``buttons: [titles]``, ``silent: true``.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import io
+import re
+import tomllib
+from importlib.resources import files
+from typing import Any
+from uuid import uuid4
+
+import qrcode
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+from PIL import Image
+
+from bot.app import App
+from bot.demo import demo_user
+from tests.conftest import Clock
+
+_TURNS = {"user", "code", "press", "image", "again", "later", "agent", "balance"}
+_CHECKS = {"bot", "not", "buttons", "silent"}
+_QUIET = {"later", "agent", "balance"}
+
+
+class Player:
+    """One person at the REST door, and whoever else the case needs."""
+
+    def __init__(self, app: App, server: TestServer, session: ClientSession, clock: Clock) -> None:
+        self.app, self.server, self.session, self.clock = app, server, session, clock
+        self.sender, self.city = uuid4().hex, None
+        self.last: dict[str, Any] = {}
+        self.replies: list[dict[str, Any]] = []
+        self.agent: Any = None
+
+    async def play(self, case: dict[str, Any]) -> None:
+        """Play one case and hold every answer against what it must hold."""
+        unknown = set(case) - {"name", "login", "city", "turns"}
+        assert not unknown, f"unknown fields {unknown}"
+        self.city = case.get("city")
+        if "login" in case:
+            phone = demo_user(case["login"])
+            await self.say("登录")
+            await self.say(phone)
+            await self.say(await self.code(phone))
+            assert "已登录" in self.words(), self.words()
+        for number, turn in enumerate(case["turns"], 1):
+            where = f"{case['name']}, turn {number} {turn}"
+            assert len(_TURNS & set(turn)) == 1, f"{where}: exactly one of {_TURNS}"
+            assert set(turn) <= _TURNS | _CHECKS, f"{where}: unknown {set(turn) - _TURNS - _CHECKS}"
+            await self.turn(turn, where)
+            self.check(turn, where)
+
+    async def turn(self, turn: dict[str, Any], where: str) -> None:
+        """Do what one turn says."""
+        match next(iter(_TURNS & set(turn))):
+            case "user":
+                await self.say(turn["user"])
+            case "code":
+                await self.say(await self.code(demo_user(turn["code"]) if not turn["code"].isdigit() else turn["code"]))
+            case "press":
+                found = [b for r in reversed(self.replies) for b in r.get("buttons", []) if b["title"] == turn["press"]]
+                assert found, f"{where}: no such button among {[b['title'] for r in self.replies for b in r.get('buttons', [])]}"
+                await self.say(found[0]["payload"])
+            case "image":
+                await self.send({"message": "", "attachments": [{"type": "image", "data": picture(turn["image"])}]})
+            case "again":
+                before = self.replies
+                await self.post(self.last)
+                assert self.replies == before, f"{where}: {self.replies} is not {before}"
+            case "later":
+                self.clock.ahead += dt.timedelta(minutes=turn["later"])
+            case "agent":
+                await self.desk(turn["agent"])
+            case "balance":
+                for name, yuan in turn["balance"].items():
+                    await self.holds(name, yuan, where)
+
+    def check(self, turn: dict[str, Any], where: str) -> None:
+        """Hold the answer against what the turn expects."""
+        if _QUIET & set(turn):
+            return
+        words, titles = self.words(), [b["title"] for r in self.replies for b in r.get("buttons", [])]
+        if turn.get("silent"):
+            assert self.replies == [], f"{where}: {words}"
+            return
+        assert words, f"{where}: no answer"
+        for part in turn.get("bot", []):
+            assert re.search(re.escape(str(part)).replace(r"\*\*\*", ".*"), words), f"{where}: {part!r} is not in {words!r}"
+        for part in turn.get("not", []):
+            assert str(part) not in words, f"{where}: {part!r} is in {words!r}"
+        for title in turn.get("buttons", []):
+            assert title in titles, f"{where}: {title!r} is not among {titles}"
+
+    def words(self) -> str:
+        """Give all texts of the newest answer."""
+        return "\n".join(reply["text"] for reply in self.replies)
+
+    async def say(self, text: str) -> None:
+        """Send a text."""
+        await self.send({"message": text})
+
+    async def send(self, body: dict[str, Any]) -> None:
+        """Send a new message."""
+        metadata = {"metadata": {"city": self.city}} if self.city else {}
+        self.city = None
+        await self.post({"sender": self.sender, "message_id": uuid4().hex, **body, **metadata})
+
+    async def post(self, body: dict[str, Any]) -> None:
+        """Post a message to the REST door and keep the replies."""
+        self.last = body
+        url = self.server.make_url("/webhooks/rest/webhook")
+        async with self.session.post(url, json=body, headers={"Authorization": "Bearer demo"}) as response:
+            assert response.status == 200, await response.text()
+            self.replies = await response.json()
+
+    async def code(self, phone: str) -> str:
+        """Read the newest code from the simulated phone."""
+        async with self.session.get(self.server.make_url("/dev/outbox"), params={"to": phone}) as response:
+            messages = await response.json()
+        return str(next(message["code"] for message in messages if "code" in message))
+
+    async def desk(self, act: Any) -> None:
+        """Be the agent at the desk."""
+        from bot.desk.agents import add_agent
+
+        if self.agent is None:
+            self.agent = await add_agent(self.app.wallet.database, "客服小周", "a long password", "agent")
+        overview = await self.app.desk.overview(self.agent)
+        if act == "take":
+            await self.app.desk.take(overview.queue[0].id, self.agent)
+        elif act == "back":
+            await self.app.desk.hand_back(overview.mine[0].id, self.agent)
+        elif act == "close":
+            await self.app.desk.close(overview.mine[0].id, self.agent)
+        else:
+            await self.app.desk.say(overview.mine[0].id, self.agent, act["say"], uuid4().hex)
+
+    async def holds(self, name: str, yuan: Any, where: str) -> None:
+        """Hold the ledger's balance of a demo user in Xiamen, or in ``name@city``, against yuan."""
+        person, _, city = name.partition("@")
+        people = tomllib.loads(files("wallet_service").joinpath("demo.toml").read_text("utf-8"))["people"]
+        user_id = 1 + [one["name"] for one in people].index(person)
+        balance = await self.app.wallet.balance(user_id, city or "xiamen")
+        assert balance.available == round(float(yuan) * 100), f"{where}: {name} holds {balance.available} fen"
+
+
+def picture(content: str) -> str:
+    """Make a data URI of a PNG: a QR code of a text, or a blank picture."""
+    image = Image.new("RGB", (64, 64), "white") if content == "blank" else qrcode.make(content).get_image()
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -12,8 +12,11 @@ from nlu.examples import FAQ_PREFIX
 from nlu.model import Floats, Thresholds
 
 _SCALES = np.geomspace(0.3, 6, 25)
-_ACCEPT_PRECISION = 0.95
-_FAQ_PRECISION = 0.9
+# A wrong reading costs the person one more message (nothing moves without a code), a needless question costs one always: so a
+# reading is acted on from where, among held-out messages of about that confidence, so many are right.
+_ACCEPT_CHANCE = 0.6
+_FAQ_CHANCE = 0.6
+_WINDOW = 120  # held-out messages of about the same confidence
 _CLARIFY_RECALL = 0.75
 _SURE_PRECISION = 0.985
 _CHOICES = 3
@@ -63,11 +66,12 @@ def choose(votes: Votes, alone: float, pooled: tuple[float, float], labels: Sequ
     position = np.where(faq, (~faq).sum(), np.cumsum(~faq) - 1)
     target = position[votes.target]
     best = intents.argmax(axis=1)
-    accept = _lowest(intents.max(axis=1), best == target, _ACCEPT_PRECISION)
+    accept = _from_chance(intents.max(axis=1), best == target, _ACCEPT_CHANCE)
     asked = faq[votes.target]
     answers = final[:, faq]
     place = np.cumsum(faq) - 1
-    keys = _lowest(answers.max(axis=1), asked & (answers.argmax(axis=1) == place[votes.target]), _FAQ_PRECISION) if faq.any() else 1.0
+    known = asked & (answers.argmax(axis=1) == place[votes.target])
+    keys = _from_chance(answers.max(axis=1), known, _FAQ_CHANCE) if faq.any() else 1.0
     clarify = _clarify(final, votes.target, accept)
     measured = {
         "label_accuracy_linear": float(np.mean(first.argmax(axis=1) == votes.target)),
@@ -102,6 +106,16 @@ def _lowest(confidence: Floats, right: npt.NDArray[np.bool_], precision: float) 
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     good = np.flatnonzero(share >= precision)
     return float(confidence[order[good[-1]]]) if len(good) else 1.0
+
+
+def _from_chance(confidence: Floats, right: npt.NDArray[np.bool_], chance: float) -> float:
+    """Give the confidence above which the answers of each stretch of neighbours are right at least that often."""
+    order = np.argsort(-confidence, kind="stable")
+    width = min(_WINDOW, len(order))
+    rates = np.convolve(right[order].astype(float), np.ones(width) / width, mode="valid")
+    poor = np.flatnonzero(rates < chance)
+    last = int(poor[0]) if len(poor) else len(order) - 1
+    return float(confidence[order[min(last + width // 2, len(order) - 1)]])
 
 
 def _clarify(final: Floats, target: npt.NDArray[np.int64], accept: float) -> float:

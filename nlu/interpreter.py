@@ -47,7 +47,9 @@ class Interpreter:
         find_entities("", datetime.now(UTC))
         self._encoder.vector("")
 
-    def parse(self, text: str, now: datetime | None = None, names: Sequence[str] = (), expects: str | None = None) -> dict[str, Any]:
+    def parse(
+        self, text: str, now: datetime | None = None, names: Sequence[str] = (), expects: str | None = None
+    ) -> dict[str, Any]:
         """Understand one message; ``expects`` names the entity that the conversation is asking for. Never raises."""
         try:
             normal = normal_form(text)
@@ -71,7 +73,10 @@ class Interpreter:
             intents.append((FAQ_PREFIX[:-1], sum(share for _, share in faq)))
         intents.sort(key=_by_share)
         ranking = [{"name": label, "confidence": _rounded(share)} for label, share in intents[:_RANKED]]
-        faq_ranking = [{"intent_response_key": label, "confidence": _rounded(share)} for label, share in faq[:_RANKED]]
+        faq_ranking = [
+            {"intent_response_key": label, "confidence": _rounded(share), "topic": self._model.card.topics[label]}
+            for label, share in faq[:_RANKED]
+        ]
         return {
             "text": normal.original if text is None else text,
             "intent": ranking[0],

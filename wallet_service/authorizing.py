@@ -53,15 +53,7 @@ async def _count_wrong_try(connection: AsyncConnection, row: Mapping[str, Any]) 
 
 
 def _final_check(context: Context, row: Mapping[str, Any], now: datetime) -> Spending:
-    check_payee(
-        context,
-        city=row["payee_city"],
-        level=row["payee_level"],
-        status=row["payee_status"],
-        balance=row["payee_balance"],
-        amount=row["amount"],
-    )
-    return check_payment(
+    spending = check_payment(
         context,
         city=row["city"],
         level=row["payer_level"],
@@ -72,6 +64,15 @@ def _final_check(context: Context, row: Mapping[str, Any], now: datetime) -> Spe
         fee=row["fee"],
         now=now,
     )
+    check_payee(
+        context,
+        city=row["payee_city"],
+        level=row["payee_level"],
+        status=row["payee_status"],
+        balance=row["payee_balance"],
+        amount=row["amount"],
+    )
+    return spending
 
 
 async def _post(

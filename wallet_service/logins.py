@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
@@ -22,6 +22,7 @@ from wallet_service.schema import accounts, challenges, outbox, users
 from wallet_service.views import Login, LoginChallenge, Person
 
 NEW_LEVEL = 4  # a proven phone and nothing else
+LOGIN_SENDS = 3  # codes for one login, the first included
 OPENING_LIFE = timedelta(minutes=30)  # how long a proven phone may take to open its first wallet
 _TEN_MINUTES, _DAY = timedelta(minutes=10), timedelta(days=1)
 
@@ -51,6 +52,26 @@ async def start_login(context: Context, phone: str, *, key: str) -> LoginChallen
         return LoginChallenge(context.keys.public_id("login", challenge_id), mask_phone(number), now + CODE_LIFE)
 
     return await once(context, "start_login", 0, key, [number], work)
+
+
+async def resend_login_code(context: Context, challenge_id: str, *, key: str) -> LoginChallenge:
+    """Send a new code for an open login, which makes the old one worthless; wrong tries stay counted."""
+
+    async def work(connection: AsyncConnection) -> LoginChallenge:
+        now = context.now()
+        row = await _challenge(context, connection, challenge_id)
+        if row["status"] != "open":
+            raise errors.ChallengeNotFound
+        sent = select(func.count()).select_from(outbox).where(outbox.c.challenge_id == row["id"])
+        if (await connection.execute(sent)).scalar_one() >= LOGIN_SENDS:
+            raise errors.TooManyCodes(limit=LOGIN_SENDS, retry_at=None)
+        nonce = context.random.octets(16)
+        code_hash = context.keys.code_hash(nonce, context.keys.code(LOGIN_CODE, login_text(row["phone"], nonce), 0))
+        await _set(connection, row["id"], nonce=nonce, code_hash=code_hash, expires_at=now + CODE_LIFE)
+        await connection.execute(insert(outbox).values(notice_row("login_code", now, challenge_id=row["id"])))
+        return LoginChallenge(challenge_id, mask_phone(row["phone"]), now + CODE_LIFE)
+
+    return await once(context, "resend_login_code", 0, key, [challenge_id], work)
 
 
 async def _check_rate(context: Context, connection: AsyncConnection, phone: str, now: datetime) -> None:

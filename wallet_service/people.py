@@ -17,7 +17,10 @@ from wallet_service.schema import accounts, contacts, users
 from wallet_service.views import PayeeMatch, Person
 
 _PERSON = (
-    select(users, accounts.c.city.label("city")).outerjoin(accounts, accounts.c.user_id == users.c.id).order_by(accounts.c.id)
+    select(users, accounts.c.city.label("city"))
+    .outerjoin(accounts, accounts.c.user_id == users.c.id)
+    .where(users.c.id == bindparam("user_id"))
+    .order_by(accounts.c.id)
 )
 _friend = users.alias("friend")
 _CONTACT_NAMES = (

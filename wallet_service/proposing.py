@@ -6,6 +6,7 @@ customer's money for five minutes behind every abandoned proposal, and protect n
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, func, insert, or_, select
@@ -69,6 +70,42 @@ def _check_command(context: Context, command: Transfer) -> None:
         raise errors.InvalidNote(limit=LONGEST_NOTE)
 
 
+def _check_parties(context: Context, payer: Any, payee: Any, amount: int, fee: int, now: datetime) -> None:
+    # The payer first: somebody without money must not learn what a stranger's wallet may hold.
+    check_payment(
+        context,
+        city=payer.city,
+        level=payer.level,
+        status=payer.status,
+        spending=Spending(payer.day, payer.day_spent, payer.year, payer.year_spent),
+        available=payer.balance - payer.held,
+        amount=amount,
+        fee=fee,
+        now=now,
+    )
+    check_payee(context, city=payee.city, level=payee.level, status=payee.status, balance=payee.balance, amount=amount)
+
+
+def _new_order(context: Context, payer: Any, payee: Any, amount: int, fee: int, note: str, now: datetime) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "kind": "transfer",
+        "status": "proposed",
+        "actor_id": payer.user_id,
+        "payer_id": payer.id,
+        "payee_id": payee.id,
+        "amount": amount,
+        "fee": fee,
+        "note": "".join(character for character in note if character.isprintable()),
+        "nonce": context.random.octets(16),
+        "counter": 0,
+        "tries": 0,
+        "created_at": now,
+        "expires_at": now + CODE_LIFE,
+    }
+    code = context.keys.code(ORDER_CODE, order_text(row["kind"], row), 0)
+    return {**row, "code_hash": context.keys.code_hash(row["nonce"], code)}
+
+
 async def propose(context: Context, command: Transfer, *, actor: int, key: str, replaces: int | None) -> Order:
     """Keep an order that nothing can change any more, and send the code that confirms exactly it.
 
@@ -84,39 +121,13 @@ async def propose(context: Context, command: Transfer, *, actor: int, key: str, 
             await withdraw(connection, replaces, actor, now)
         _check_command(context, command)
         payer, payee = await _parties(connection, command)
-        fee = profile_of(context.profiles, payer.city).fee("transfer", amount)
         if payee.user_id == payer.user_id:
             raise errors.SelfTransfer
-        check_payee(context, city=payee.city, level=payee.level, status=payee.status, balance=payee.balance, amount=amount)
-        check_payment(
-            context,
-            city=payer.city,
-            level=payer.level,
-            status=payer.status,
-            spending=Spending(payer.day, payer.day_spent, payer.year, payer.year_spent),
-            available=payer.balance - payer.held,
-            amount=amount,
-            fee=fee,
-            now=now,
-        )
-        row: dict[str, Any] = {
-            "kind": "transfer",
-            "status": "proposed",
-            "actor_id": actor,
-            "payer_id": payer.id,
-            "payee_id": payee.id,
-            "amount": amount,
-            "fee": fee,
-            "note": "".join(character for character in command.note or "" if character.isprintable()),
-            "nonce": context.random.octets(16),
-            "counter": 0,
-            "tries": 0,
-            "created_at": now,
-            "expires_at": now + CODE_LIFE,
-        }
-        row["code_hash"] = context.keys.code_hash(row["nonce"], context.keys.code(ORDER_CODE, order_text(row["kind"], row), 0))
-        row["id"] = (await connection.execute(insert(orders).values(row).returning(orders.c.id))).scalar_one()
-        await connection.execute(insert(outbox).values(notice_row("payment_code", now, user_id=actor, order_id=row["id"])))
+        fee = profile_of(context.profiles, payer.city).fee("transfer", amount)
+        _check_parties(context, payer, payee, amount, fee, now)
+        row = _new_order(context, payer, payee, amount, fee, command.note or "", now)
+        row["id"] = (await connection.execute(insert(orders).returning(orders.c.id), row)).scalar_one()
+        await connection.execute(insert(outbox), notice_row("payment_code", now, user_id=actor, order_id=row["id"]))
         shown = {"city": payer.city, "payee_wallet": payee.number, "payee_city": payee.city, "payee_name": payee.name}
         unset = {"posted_at": None, "receipt_no": None, "refusal": None}
         return order_view({**row, **shown, **unset, "payee_phone": payee.phone}, now)

@@ -114,6 +114,12 @@ class Wallet:
         self._notices.set()
         return challenge
 
+    async def resend_login_code(self, challenge_id: str, *, key: str) -> LoginChallenge:
+        """Send a new code for an open login; the old one is dead."""
+        challenge = await logins.resend_login_code(self._context, challenge_id, key=key)
+        self._notices.set()
+        return challenge
+
     async def finish_login(self, challenge_id: str, code: str, *, key: str) -> Login:
         """Take the code of a login."""
         return await logins.finish_login(self._context, challenge_id, code, key=key)

@@ -1,0 +1,149 @@
+"""A real SQLite file with the demo in it, a clock that tests turn, and a phone that shows what was sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wallet_service import Fen, LoginLimit, Notice, Order, Person, Transfer, Wallet, WalletError
+from wallet_service.demo import load
+
+SECRET = "a secret for tests, long enough"
+START = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
+
+
+class Clock:
+    """Stands still until it is told to move on."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        """Give the moment it stands at."""
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        """Move on by a timedelta's arguments."""
+        self.now += timedelta(**span)
+
+
+class Till:
+    """The wallet under test with short ways to do what most tests do."""
+
+    def __init__(self, wallet: Wallet, clock: Clock, ids: dict[str, int], path: Path) -> None:
+        self.wallet, self.clock, self.ids, self.path = wallet, clock, ids, path
+        self.notices: list[Notice] = []
+        self._keys = itertools.count()
+
+    def key(self) -> str:
+        """Give a key nobody used."""
+        return f"test/{next(self._keys)}"
+
+    async def number(self, name: str, city: str = "xiamen") -> str:
+        """Give the wallet number of somebody."""
+        return (await self.wallet.balance(self.ids[name], city)).wallet_id
+
+    async def held_by(self, name: str, city: str = "xiamen") -> int:
+        """Give somebody's available fen."""
+        return (await self.wallet.balance(self.ids[name], city)).available
+
+    async def propose(self, payer: str, payee: str, amount: int, **options: Any) -> Order:
+        """Propose a transfer between two people."""
+        actor, replaces, key = self.ids[payer], options.pop("replaces", None), options.pop("key", None) or self.key()
+        number = await self.number(payee, options.pop("payee_city", "xiamen"))
+        command = Transfer(payer=actor, payee=number, amount=Fen(amount), **options)
+        return await self.wallet.propose(command, actor=actor, key=key, replaces=replaces)
+
+    async def collect(self) -> list[Notice]:
+        """Claim all that waits and mark it sent; give the new ones."""
+        fresh = list(await self.wallet.claim_notices(1000))
+        for notice in fresh:
+            await self.wallet.notice_sent(notice.id)
+        self.notices += fresh
+        return fresh
+
+    async def code(self, order: Order | None = None) -> str:
+        """Give the newest code sent, or the newest for one order."""
+        await self.collect()
+        codes = [
+            notice.facts["code"]
+            for notice in self.notices
+            if "code" in notice.facts and (order is None or notice.facts.get("order_id") == order.id)
+        ]
+        return str(codes[-1])
+
+    async def authorize(self, payer: str, order: Order, code: str | None = None, key: str | None = None) -> Order:
+        """Authorise an order with its code, or with another."""
+        typed = code if code is not None else await self.code(order)
+        return await self.wallet.authorize(order.id, typed, actor=self.ids[payer], key=key or self.key())
+
+    async def transfer(self, payer: str, payee: str, amount: int, **options: Any) -> Order:
+        """Propose and authorise."""
+        return await self.authorize(payer, await self.propose(payer, payee, amount, **options))
+
+    async def newcomer(self, phone: str, city: str = "xiamen") -> Person:
+        """Log in with a phone that nobody has and open its first wallet."""
+        challenge = await self.wallet.start_login(phone, key=self.key())
+        await self.wallet.finish_login(challenge.id, await self.code(), key=self.key())
+        return await self.wallet.open_account(challenge.id, city=city, key=self.key())
+
+    def reopened(self) -> AbstractAsyncContextManager[Wallet]:
+        """Open the same file a second time, as another process would."""
+        return Wallet.open(f"sqlite:///{self.path}", secret=SECRET, clock=self.clock)
+
+    async def sql(self, statement: str, *arguments: Any) -> list[Any]:
+        """Run raw SQL, as somebody with the database in their hands would."""
+        async with self.wallet.database.write() as connection:
+            result = await connection.exec_driver_sql(statement, tuple(arguments))
+            return list(result.fetchall()) if result.returns_rows else []
+
+
+@pytest.fixture(scope="session")
+def demo_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int]]:
+    """Make the demo database once; each test gets a copy of the file."""
+    path = tmp_path_factory.mktemp("demo") / "wallet.db"
+
+    async def build() -> dict[str, int]:
+        async with Wallet.open(f"sqlite:///{path}", secret=SECRET, clock=Clock()) as wallet:
+            return await load(wallet)
+
+    return path, asyncio.run(build())
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at noon of a Friday in Shanghai."""
+    return Clock()
+
+
+@pytest.fixture
+async def till(demo_file: tuple[Path, dict[str, int]], tmp_path: Path, clock: Clock) -> AsyncIterator[Till]:
+    """The demo wallet on a file of its own."""
+    source, ids = demo_file
+    path = tmp_path / "wallet.db"
+    shutil.copy(source, path)
+    limit = LoginLimit(per_ten_minutes=3, per_day=5)
+    async with Wallet.open(f"sqlite:///{path}", secret=SECRET, clock=clock, login_limit=limit) as wallet:
+        yield Till(wallet, clock, ids, path)
+
+
+@contextmanager
+def refused(code: str, **facts: Any) -> Iterator[None]:
+    """Expect a refusal with exactly this code and these facts."""
+    with pytest.raises(WalletError) as refusal:
+        yield
+    assert (refusal.value.code, refusal.value.facts) == (code, facts)
+
+
+@pytest.fixture(name="refused")
+def _refused() -> Callable[..., AbstractContextManager[None]]:
+    """Give the expectation of a refusal to tests."""
+    return refused

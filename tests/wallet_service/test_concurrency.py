@@ -1,0 +1,56 @@
+"""Many at once: no fen is spent twice, none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wallet_service import Wallet, WalletError
+
+
+async def _try(till, order, code) -> str:
+    try:
+        await till.authorize("李娜", order, code)
+    except WalletError as refusal:
+        return refusal.code
+    return "posted"
+
+
+async def test_two_hundred_spenders_of_one_balance(till) -> None:
+    """200 confirmed orders of 10 yuan race for 800 yuan: exactly 80 are posted, 120 refused, nothing is left."""
+    orders = await asyncio.gather(*(till.propose("李娜", "张三丰", 1_000) for _ in range(200)))
+    await till.collect()
+    codes = [await till.code(order) for order in orders]
+    outcomes = await asyncio.gather(*(_try(till, order, code) for order, code in zip(orders, codes, strict=True)))
+    assert (outcomes.count("posted"), outcomes.count("insufficient_funds")) == (80, 120)
+    assert (await till.held_by("李娜"), await till.held_by("张三丰")) == (0, 80_000)
+    assert (await till.wallet.verify()).faults == ()
+
+
+async def test_two_processes_share_one_file(till) -> None:
+    """Two wallets open on one file behave as one: 20 confirmed orders of 50 yuan race for 800, 16 are posted."""
+    orders = [await till.propose("李娜", "张三丰", 5_000) for _ in range(20)]
+    codes = [await till.code(order) for order in orders]
+
+    async def spend(wallet: Wallet, order, code) -> str:
+        try:
+            await wallet.authorize(order.id, code, actor=till.ids["李娜"], key=till.key())
+        except WalletError as refusal:
+            return refusal.code
+        return "posted"
+
+    async with till.reopened() as other:
+        wallets = [till.wallet, other] * 10
+        outcomes = await asyncio.gather(*(spend(*call) for call in zip(wallets, orders, codes, strict=True)))
+    assert outcomes.count("posted") == 16
+    assert await till.held_by("李娜") == 0
+    assert (await till.wallet.verify()).faults == ()
+
+
+async def test_money_in_a_circle(till) -> None:
+    """Transfers both ways between two wallets at once keep their sum."""
+    pairs = [("王小明", "李娜"), ("李娜", "王小明")] * 10
+    orders = [await till.propose(payer, payee, 100 + index) for index, (payer, payee) in enumerate(pairs)]
+    codes = [await till.code(order) for order in orders]
+    await asyncio.gather(*(till.authorize(pair[0], order, code) for pair, order, code in zip(pairs, orders, codes, strict=True)))
+    assert await till.held_by("王小明") + await till.held_by("李娜") == 580_000
+    assert await till.held_by("王小明") == 500_010  # each of the ten rounds pays one fen more back than out

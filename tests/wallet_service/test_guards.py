@@ -1,0 +1,96 @@
+"""What the database itself refuses, whatever the code above it does."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE accounts SET balance = -1 WHERE kind = 'wallet'",
+        "UPDATE accounts SET balance = balance - 80001 WHERE user_id = 2 AND city = 'xiamen'",
+        "UPDATE accounts SET held = balance + 1 WHERE kind = 'wallet'",
+        "UPDATE accounts SET held = -1 WHERE kind = 'wallet'",
+        "UPDATE accounts SET balance = -1 WHERE kind IN ('merchant', 'biller', 'fees')",
+        "UPDATE accounts SET user_id = NULL WHERE kind = 'wallet'",
+        "UPDATE accounts SET kind = 'gift' WHERE kind = 'merchant'",
+        "INSERT INTO accounts (kind, city, name, balance, held, day, day_spent, year, year_spent)"
+        " VALUES ('fees', 'xiamen', '', 0, 0, 0, 0, 0, 0)",
+        "UPDATE users SET level = 5",
+        "UPDATE users SET status = 'rich'",
+    ],
+)
+async def test_accounts_and_people_keep_their_rules(till, statement) -> None:
+    """No overdraft, no second fee account, no unknown kind, level or status."""
+    with pytest.raises(IntegrityError):
+        await till.sql(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET amount = amount + 1 WHERE id = 1",
+        "DELETE FROM entries WHERE id = 1",
+        "INSERT OR REPLACE INTO entries SELECT id, order_id, kind, debit_id, credit_id, amount + 1, debit_balance,"
+        " credit_balance, at FROM entries WHERE id = 1",
+        "UPDATE links SET hash = x'00' WHERE position = 1",
+        "DELETE FROM links WHERE position = 1",
+        "DELETE FROM orders WHERE id = 1",
+    ],
+)
+async def test_what_is_written_stays(till, statement) -> None:
+    """Entries, links and orders are neither changed nor removed."""
+    with pytest.raises(IntegrityError):
+        await till.sql(statement)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "1, 'transfer', 5, 5, 1",
+        "1, 'extra', 5, 6, 0",
+        "1, 'extra', 5, 6, -1",
+        "1, 'top_up', 5, 6, 1",
+        "999999, 'transfer', 5, 6, 1",
+    ],
+)
+async def test_an_entry_is_always_balanced_and_posted_once(till, values) -> None:
+    """Two different accounts, a positive amount, an order that exists and has no such part yet."""
+    with pytest.raises(IntegrityError):
+        await till.sql(
+            "INSERT INTO entries (order_id, kind, debit_id, credit_id, amount, debit_balance, credit_balance, at)"
+            f" VALUES ({values}, 0, 0, 0)"
+        )
+
+
+@pytest.mark.parametrize(
+    "column", ["amount = 1", "fee = 1", "payee_id = 3", "payer_id = 3", "actor_id = 3", "note = 'x'", "kind = 'payment'"]
+)
+async def test_a_proposed_order_cannot_change(till, column) -> None:
+    """What was confirmed is what is posted."""
+    order = await till.propose("王小明", "李娜", 100)
+    with pytest.raises(IntegrityError):
+        await till.sql(f"UPDATE orders SET {column} WHERE id = ?", order.id)
+
+
+STATES = ("proposed", "authorised", "posted", "expired", "cancelled", "refused")
+LEGAL = {("proposed", then) for then in ("authorised", "expired", "cancelled", "refused")} | {("authorised", "posted")}
+ROUTES = {"proposed": [], "authorised": ["authorised"], "posted": ["authorised", "posted"]}
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_orders_move_only_forward(till, state) -> None:
+    """From each state, exactly the legal ones can be reached."""
+    for then in STATES:
+        order = await till.propose("王小明", "李娜", 100)
+        for step in ROUTES.get(state, [state]):
+            posted = ", posted_at = 1" if step == "posted" else ""
+            await till.sql(f"UPDATE orders SET status = '{step}'{posted} WHERE id = ?", order.id)
+        attempt = f"UPDATE orders SET status = '{then}', posted_at = {1 if then == 'posted' else 'NULL'} WHERE id = ?"
+        if then == state or (state, then) in LEGAL:
+            await till.sql(attempt, order.id)
+        else:
+            with pytest.raises(IntegrityError):
+                await till.sql(attempt, order.id)

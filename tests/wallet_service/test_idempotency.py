@@ -1,0 +1,80 @@
+"""One key, one wish: repeated it answers the same, with other content it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wallet_service import Fen, Transfer
+
+
+async def test_a_repeated_proposal_is_one_order(till) -> None:
+    """One order, one code, the same answer, at once or hours later."""
+    first = await till.propose("王小明", "李娜", 100, key="turn/1")
+    till.clock.advance(hours=3)
+    assert await till.propose("王小明", "李娜", 100, key="turn/1") == first
+    assert len([notice for notice in await till.collect() if notice.facts.get("order_id") == first.id]) == 0  # expired by now
+    assert (await till.sql("SELECT COUNT(*) FROM outbox WHERE order_id = ?", first.id))[0][0] == 1
+
+
+async def test_simultaneous_repeats_are_one_order(till) -> None:
+    """Ten deliveries of one message at once make one order."""
+    orders = await asyncio.gather(*(till.propose("王小明", "李娜", 100, key="turn/1") for _ in range(10)))
+    assert len({order.id for order in orders}) == 1
+
+
+async def test_a_repeated_authorisation_posts_once(till) -> None:
+    """The stored receipt comes back, also when the repeats run at once."""
+    order = await till.propose("王小明", "李娜", 100)
+    code = await till.code(order)
+    receipts = await asyncio.gather(*(till.authorize("王小明", order, code, key="turn/2") for _ in range(5)))
+    assert len(set(receipts)) == 1
+    assert receipts[0].status == "posted"
+    assert await till.held_by("王小明") == 499_900
+
+
+async def test_a_repeated_wrong_code_costs_one_try(till, refused) -> None:
+    """The refusal is kept with the key, and given again without counting."""
+    order = await till.propose("王小明", "李娜", 100)
+    for _ in range(7):
+        with refused("wrong_code", tries_left=4):
+            await till.authorize("王小明", order, "not it", key="turn/3")
+    assert (await till.wallet.order(order.id, actor=till.ids["王小明"])).tries_left == 4
+
+
+async def test_a_kept_refusal_stays_when_the_world_changed(till, refused) -> None:
+    """A crashed turn that runs again meets the same result, even if money came in meanwhile."""
+    facts = {"amount": 90_000, "fee": 0, "available": 80_000, "missing": 10_000}
+    with refused("insufficient_funds", **facts):
+        await till.propose("李娜", "张三丰", 90_000, key="turn/4")
+    await till.transfer("王小明", "李娜", 50_000)
+    with refused("insufficient_funds", **facts):
+        await till.propose("李娜", "张三丰", 90_000, key="turn/4")
+
+
+async def test_a_key_with_other_content_is_refused(till, refused) -> None:
+    """Another amount, note, city, code or operation under a used key does nothing."""
+    actor, key = till.ids["王小明"], "turn/5"
+    order = await till.propose("王小明", "李娜", 100, key=key)
+    for options in ({"amount": 101}, {"amount": 100, "note": "x"}, {"amount": 100, "city": "lanzhou"}):
+        with refused("key_reused"):
+            await till.propose("王小明", "李娜", key=key, **options)
+    with refused("key_reused"):
+        await till.wallet.cancel(order.id, actor=actor, key=key)
+    with refused("wrong_code", tries_left=4):
+        await till.authorize("王小明", order, "000000x", key="turn/6")
+    with refused("key_reused"):
+        await till.authorize("王小明", order, await till.code(order), key="turn/6")
+
+
+async def test_keys_belong_to_people(till) -> None:
+    """Two people may use one key; neither gets the other's result."""
+    mine, yours = await till.propose("王小明", "张三丰", 100, key="k"), await till.propose("李娜", "张三丰", 100, key="k")
+    assert mine.id != yours.id
+
+
+async def test_a_key_outlives_the_process(till) -> None:
+    """The result is in the database, not in memory: another wallet object on the same file gives it."""
+    order = await till.propose("王小明", "李娜", 100, key="turn/7")
+    async with till.reopened() as other:
+        command = Transfer(till.ids["王小明"], await till.number("李娜"), Fen(100))
+        assert await other.propose(command, actor=till.ids["王小明"], key="turn/7") == order

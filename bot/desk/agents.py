@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -90,6 +91,7 @@ class Accounts:
         session = {"token": _sha256(token), "agent_id": row.id, "csrf": csrf, "expires_at": now + SESSION}
         async with self._database.write() as connection:
             await _forgive(connection, name, address)
+            await connection.execute(sa.delete(login_failures).where(login_failures.c.at <= now - FORGET))
             await connection.execute(sa.delete(agent_sessions).where(agent_sessions.c.expires_at <= now))
             await connection.execute(sa.insert(agent_sessions).values(session))
         return token, Session(Agent(row.id, row.name, row.role), csrf, now + SESSION)
@@ -124,29 +126,26 @@ class Accounts:
         """Count a try against each subject; raises ``Throttled`` when one of them has to wait."""
         now = self._clock()
         hashes = {_sha256(subject): allowed for subject, allowed in subjects.items()}
+        fresh = [{"subject": subject, "failures": 0, "blocked_until": 0, "at": now} for subject in sorted(hashes)]
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         async with self._database.write() as connection:
-            await connection.execute(sa.delete(login_failures).where(login_failures.c.at <= now - FORGET))
-            rows = await connection.execute(
-                sa.select(login_failures).where(login_failures.c.subject.in_(hashes)).with_for_update()
-            )
-            before = {row.subject: row for row in rows}
-            blocked = max((row.blocked_until for row in before.values()), default=0)
+            await connection.execute(insert(login_failures).on_conflict_do_nothing(), fresh)
+            mine = sa.select(login_failures).where(login_failures.c.subject.in_(hashes)).order_by(login_failures.c.subject)
+            rows = (await connection.execute(mine.with_for_update())).all()
+            blocked = max(row.blocked_until for row in rows)
             if blocked > now:
                 raise Throttled("throttled", seconds=-(-(blocked - now) // 1000))
-            for subject, allowed in hashes.items():
-                await _fail(connection, subject, before.get(subject), allowed, now)
+            for row in rows:
+                await _fail(connection, row, hashes[row.subject], now)
 
 
-async def _fail(connection: AsyncConnection, subject: str, before: Any, allowed: int, now: int) -> None:
+async def _fail(connection: AsyncConnection, before: Any, allowed: int, now: int) -> None:
     """Write down one more failure of a subject; beyond those ``allowed`` each blocks it twice as long as the one before."""
-    failures = 1 if before is None else before.failures + 1
+    failures = 1 if before.at <= now - FORGET else before.failures + 1
     over = failures - allowed
     seconds = min(BLOCK * 2 ** min(over, 10), LONGEST_BLOCK) if over >= 0 else 0
     row = {"failures": failures, "blocked_until": now + seconds * 1000, "at": now}
-    if before is None:
-        await connection.execute(sa.insert(login_failures).values(subject=subject, **row))
-    else:
-        await connection.execute(sa.update(login_failures).where(login_failures.c.id == before.id).values(row))
+    await connection.execute(sa.update(login_failures).where(login_failures.c.id == before.id).values(row))
 
 
 async def _forgive(connection: AsyncConnection, name: str, address: str) -> None:

@@ -204,7 +204,10 @@ def web_application(app: App, *, base_url: str) -> web.Application:
     async def header(channel: str, sender: str) -> Mapping[str, str]:
         conversation = await app.store.load(channel, sender, "")
         city = (conversation.state["session"].get("city") if conversation else None) or settings.city
-        return {"wallet": f"{app.locale.city_name(city)}{app.locale.word('ui', 'wallet_suffix')}", "city": app.locale.city_name(city)}
+        return {
+            "wallet": f"{app.locale.city_name(city)}{app.locale.word('ui', 'wallet_suffix')}",
+            "city": app.locale.city_name(city),
+        }
 
     async def history(channel: str, sender: str) -> list[dict[str, Any]]:
         conversation_id = await app.store.find(channel, sender)
@@ -212,16 +215,12 @@ def web_application(app: App, *, base_url: str) -> web.Application:
 
     origins = (settings.public_url,) if settings.public_url else ()
     chat = WebDoor(engine, history=history, header=header, demo=settings.demo, origins=origins)
-    rest = RestDoor(
-        engine, token=settings.rest_token, parse=parse, health=health, open_parse=settings.demo, public_url=base_url
-    )
+    rest = RestDoor(engine, token=settings.rest_token, parse=parse, health=health, open_parse=settings.demo, public_url=base_url)
     app.courier.doors[chat.name] = chat
     http = web.Application(client_max_size=rest.BODY_LIMIT if hasattr(rest, "BODY_LIMIT") else 16 * 1024**2)
     http.add_routes([*chat.routes(), *rest.routes(), *pages.asset_routes()])
     accounts = Accounts(app.wallet.database)
-    http.add_routes(
-        desk_routes(app.desk, accounts, locale=app.locale, city_name=app.locale.city_name, secure=settings.secure)
-    )
+    http.add_routes(desk_routes(app.desk, accounts, locale=app.locale, city_name=app.locale.city_name, secure=settings.secure))
     if app.phone is not None:
         http.add_routes(dev.routes(app.phone, demo=True))
 

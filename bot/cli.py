@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     database.add_parser("upgrade", help="migrate to this version").set_defaults(run=lambda _: asyncio.run(_upgrade()))
 
     ledger = verbs.add_parser("ledger", help="the books").add_subparsers(required=True, metavar="verify")
-    ledger.add_parser("verify", help="check every invariant and the hash chain").set_defaults(run=lambda _: asyncio.run(_verify()))
+    ledger.add_parser("verify", help="check every invariant and the hash chain").set_defaults(
+        run=lambda _: asyncio.run(_verify())
+    )
 
     agent = verbs.add_parser("agent", help="the people at the desk").add_subparsers(required=True, metavar="add")
     add = agent.add_parser("add", help="make an agent; the password is read from the terminal or standard input")
@@ -171,7 +173,8 @@ def _cities() -> tuple[str, ...]:
 def _train(_: argparse.Namespace) -> int:
     import nlu
 
-    print(json.dumps(nlu.train(), ensure_ascii=False, indent=1, default=str))
+    card = nlu.train().card
+    print(f"{len(card.labels)} labels, thresholds {card.thresholds}, on held-out examples {card.measured}")
     return 0
 
 

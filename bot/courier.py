@@ -76,9 +76,7 @@ class SmsWebhook:
 class Courier:
     """Carries notices and pushes; whatever cannot be delivered now waits in the database."""
 
-    def __init__(
-        self, wallet: Wallet, store: Store, locale: Locale, sms: SmsPort, clock: Callable[[], dt.datetime]
-    ) -> None:
+    def __init__(self, wallet: Wallet, store: Store, locale: Locale, sms: SmsPort, clock: Callable[[], dt.datetime]) -> None:
         self._wallet, self._store, self._locale, self._sms, self._clock = wallet, store, locale, sms, clock
         self.doors: dict[str, Door] = {}
         self._sending = asyncio.Lock()

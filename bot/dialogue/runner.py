@@ -247,7 +247,10 @@ class Runner:
                 turn.state.push(step.name, self.flows, caller=frame)
             case "link":
                 turn.state.unwind(frame, including=True)
-                turn.state.push(step.name, self.flows)
+                if self.flows[step.name].is_pattern:
+                    self.pattern(turn, step.name, {})
+                else:
+                    turn.state.push(step.name, self.flows)
             case _:
                 for name, value in step.values:
                     turn.state.assign(frame, self.slots[name], value, self.flows)
@@ -411,7 +414,7 @@ class Runner:
 
     async def _correct_slots(self, turn: Turn, frame: Frame) -> bool:
         """Change slots of the flow at work and take it back to the earliest question concerned."""
-        state, corrections = turn.state, frame.context["corrections"]
+        state, corrections = turn.state, frame.context.get("corrections", {})
         chain = [seen for seen in state.chain(frame, self.flows) if seen is not frame]
         owners = {name: owner for name in corrections for owner in chain if name in self.flows[owner.flow].collects()}
         for name, owner in owners.items():

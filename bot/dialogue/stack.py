@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bot.dialogue.domain import Slot
-from bot.dialogue.flows import Flows
+from bot.dialogue.flows import END, Flows
 
 TOKENS_KEPT = 60  # buttons that a conversation still knows; older ones answer that they are old
 
@@ -47,7 +47,7 @@ class State:
         kept: list[Frame] = []
         for frame in frames:
             if frame.flow in flows and (frame.caller is None or any(other.id == frame.caller for other in kept)):
-                if frame.step not in flows[frame.flow].steps:
+                if frame.step != END and frame.step not in flows[frame.flow].steps:
                     frame.step = flows[frame.flow].first
                 kept.append(frame)
         return State(**{**data, "frames": kept})

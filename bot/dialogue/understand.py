@@ -17,6 +17,7 @@ _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<enti
 _SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
 _FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
 _CANDIDATES = 3
+_WITH_VALUES = frozenset({"pattern_correction", "pattern_deny", "pattern_chitchat", "pattern_continue_flow"})  # 「不对，是15块」
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,13 @@ class View:
     @property
     def asked(self) -> list[str]:
         """Give the slots that were asked for and not answered, the newest question first."""
-        steps = [(frame, self.flows[frame.flow].steps[frame.step]) for frame in self.chain]
-        return [step.name for frame, step in steps if step.kind == "collect" and step.id in frame.asked]
+        steps = [(frame, self.flows[frame.flow].steps.get(frame.step)) for frame in self.chain]
+        return [step.name for frame, step in steps if step and step.kind == "collect" and step.id in frame.asked]
 
     @property
     def expects(self) -> str | None:
-        """Name the entity that an answer to the newest question would hold."""
-        mappings = self.slots[self.asked[0]].mappings if self.asked else ()
+        """Name the entity that an answer to the newest question with one would hold."""
+        mappings = (mapping for name in self.asked for mapping in self.slots[name].mappings)
         return next((mapping.entity for mapping in mappings if mapping.kind == "from_entity"), None)
 
     @property
@@ -187,7 +188,7 @@ class _Reading:
         if self.intent == "faq":
             return self.sure >= self.limits.accept
         at_work = {frame.flow for frame in self.view.chain}
-        return flow is not None and flow.id not in at_work and flow.id not in ("pattern_correction", "pattern_chitchat")
+        return flow is not None and flow.id not in at_work and flow.id not in _WITH_VALUES
 
     def taken_back(self, flow: Flow | None) -> dict[str, Any] | None:
         """Read a correction that gives no new value: 「收款人错了」, 「不对」 at a card."""
@@ -198,7 +199,7 @@ class _Reading:
         collected = {name for name, _ in self.view.collected()}
         by_entity = {name for name in collected if any(m.entity in negated for m in self.view.slots[name].mappings)}
         wrong = [name for name in (named & collected) | by_entity if self.view.filled(name)]
-        if wrong and (negated or (flow is not None and flow.id in ("pattern_correction", "pattern_chitchat"))):
+        if wrong and (negated or (flow is not None and flow.id in _WITH_VALUES)):
             return dict.fromkeys(sorted(wrong))
         if flow is not None and flow.id == "pattern_correction":
             return {}
@@ -207,7 +208,7 @@ class _Reading:
     def lead(self, flow: Flow) -> list[Command]:
         """Follow an intent: a repair pattern, the flow at work, an interrupted one, or a new one."""
         if flow.is_pattern:
-            return [RunPattern(flow.id, {"intent": self.intent})]
+            return [RunPattern(flow.id, {"intent": self.intent, "faq": self.answer_on_topic(), "about": self.city()})]
         if any(frame.flow == flow.id for frame in self.view.chain):
             return [Proceed()]
         if any(frame.flow == flow.id for frame in self.view.state.frames):
@@ -226,6 +227,12 @@ class _Reading:
         cities = {entity["value"] for entity in self.entities if entity["entity"] == "city"}
         return cities.pop() if len(cities) == 1 else None
 
+    def answer_on_topic(self) -> str | None:
+        """Give the likeliest question on the topic of the message, for wishes that end in an answer."""
+        ranking = self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])
+        fitting = (item["intent_response_key"] for item in ranking if item["topic"] == self.parse["topic"])
+        return next(fitting, None)
+
     def free_text(self) -> list[Command]:
         """Take the whole message as the answer, where the question allows it."""
         name = self.view.asked[0] if self.view.asked else None
@@ -242,8 +249,6 @@ class _Reading:
 
     def unclear(self) -> list[Command]:
         """Say that it was not understood: ask between likely readings, or admit it and offer the nearest questions."""
-        if self.intent and self.sure >= self.limits.accept:
-            return [RunPattern("pattern_not_offered", {"intent": self.intent, "candidates": self.nearest()})]
         candidates = self.nearest()
         if self.sure >= self.limits.clarify and candidates:
             return [RunPattern("pattern_clarification", {"candidates": candidates})]
@@ -253,14 +258,13 @@ class _Reading:
         """Give the likeliest flows and questions, best first, as things to press."""
         found: list[tuple[float, dict[str, str]]] = []
         ranking = self.parse.get("intent_ranking", [])
-        asking = next((item["confidence"] for item in ranking if item["name"] == "faq"), 0.0)
         for item in ranking:
             flow = self.view.flows.by_intent.get(item["name"])
             if flow is not None and not flow.is_pattern:
                 found.append((item["confidence"], {"flow": flow.id, "payload": f"/{item['name']}"}))
         for item in self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])[:_CANDIDATES]:
             key = item["intent_response_key"]
-            found.append((asking * item["confidence"], {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}))
+            found.append((item["confidence"], {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}))
         found.sort(key=lambda pair: -pair[0])
         return [candidate for chance, candidate in found[:_CANDIDATES] if chance > 0.02]
 

@@ -49,6 +49,8 @@ TURN_SECONDS = 60
 TURN_TRIES = 3
 ANSWER_TRIES = 12  # about four minutes of a network that is down
 PUSH_TRIES = 3  # a push that fails waits in the database
+PUSH_SECONDS = 10  # who pushes has other people to serve
+PREPARE_SECONDS = 5  # the start does not wait longer for a Telegram that does not answer
 WEBHOOK_SECONDS = 50  # Telegram gives up after a minute and sends the update again
 DRAIN_SECONDS = 10
 LONGEST_PAUSE = 30.0
@@ -229,8 +231,9 @@ class TelegramDoor:
     async def push(self, sender: str, replies: tuple[Reply, ...]) -> bool:
         """Show replies nobody asked for; False when the person blocked the bot or Telegram is out of reach."""
         try:
-            await self._wire.show(int(sender), replies, PUSH_TRIES)
-        except (exceptions.AiogramError, ValueError) as error:
+            async with asyncio.timeout(PUSH_SECONDS):
+                await self._wire.show(int(sender), replies, PUSH_TRIES)
+        except (exceptions.AiogramError, TimeoutError, ValueError) as error:
             log.info("telegram.push_failed", error=describe(error))
             return False
         return True
@@ -239,8 +242,8 @@ class TelegramDoor:
         """Learn the bot's own name, choose polling or webhook and put up the command menu; False when the network is down."""
         menu = [types.BotCommand(command=name, description=text) for name, text in words().commands.items()]
         try:
-            me = await self._bot(methods.GetMe(), request_timeout=CALL_SECONDS)
-            await self._bot(mode, request_timeout=CALL_SECONDS)
+            me = await self._bot(methods.GetMe(), request_timeout=PREPARE_SECONDS)
+            await self._bot(mode, request_timeout=PREPARE_SECONDS)
         except (exceptions.TelegramUnauthorizedError, exceptions.TelegramNotFound) as error:
             raise TelegramSetupError("Telegram does not know this token") from error
         except exceptions.TelegramBadRequest as error:
@@ -249,7 +252,7 @@ class TelegramDoor:
             log.warning("telegram.unreachable", error=describe(error))
             return False
         self._me = me
-        await self._wire.attempt(methods.SetMyCommands(commands=menu), PUSH_TRIES, CALL_SECONDS)
+        await self._wire.attempt(methods.SetMyCommands(commands=menu), PUSH_TRIES, PREPARE_SECONDS)
         return True
 
     async def _prepare_in_time(self, mode: methods.TelegramMethod[bool]) -> None:

@@ -331,7 +331,7 @@ async def test_an_agents_words_are_marked(house: House) -> None:
     await house.open()
     house.assistant.always(Outcome((Reply("我是 {text}", author="agent"),)))
     await house.telegram.user_says(CHAT, "谁")
-    assert await house.telegram.answer(CHAT, 1) == "人工客服:我是 {text}"
+    assert await house.telegram.answer(CHAT, 1) == "人工客服：我是 {text}"
 
 
 async def test_a_photo_comes_in_at_its_largest_within_five_megabytes(house: House) -> None:
@@ -478,6 +478,16 @@ async def test_a_blocked_bot_lives_on(house: House) -> None:
     await house.telegram.user_says(CHAT, "回来了")
     assert await house.telegram.answer(CHAT, 3) == "听到:回来了"
     assert house.telegram.texts(CHAT)[1] == "到账了"
+
+
+async def test_a_push_does_not_wait_for_a_turn(house: House) -> None:
+    """A notice reaches a person whose own message is still being worked on."""
+    door = await house.open()
+    async with held(house, "慢") as go:
+        assert await door.push(str(CHAT), (Reply("到账了"), Reply("请查收")))
+        assert house.telegram.texts(CHAT) == ["到账了", "请查收"]
+        go.set()
+        await house.telegram.answer(CHAT, 3)
 
 
 @pytest.mark.parametrize("sender", ["404", "nobody"])

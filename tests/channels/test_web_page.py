@@ -139,6 +139,27 @@ async def test_a_talk_in_the_browser(site, phone, scripted):
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE_SIZE["width"]
 
 
+async def test_facts_become_a_receipt_and_other_lines_stay_words(site, phone, scripted):
+    """Lines of facts and of transactions are laid out in rows; a single one, or a sentence, stays as it is."""
+    card = "请核对：\n收款人 *娜（138****0002）\n金额 ¥200.00，手续费 ¥0.00\n从厦门钱包付出，实时到账"
+    bill = "明细：\n今天 08:05 转给*娜 -¥200.00\n11月21日 18:32 中山路 便利店 +¥35.50"
+    scripted.script.update(
+        {"卡": Outcome((Reply(card),)), "账": Outcome((Reply(bill),)), "句": Outcome((Reply("余额 ¥5.00\n好的"),))}
+    )
+    page = await open_chat(phone, site)
+    for text, names, values in (
+        ("卡", ["收款人", "金额", "手续费"], ["*娜（138****0002）", "¥200.00", "¥0.00"]),
+        ("账", ["今天 08:05 转给*娜", "11月21日 18:32 中山路 便利店"], ["-¥200.00", "+¥35.50"]),
+        ("句", [], []),
+    ):
+        await say(page, text)
+        await expect(page.locator(".mine .bubble.waiting")).to_have_count(0)
+        answer = page.locator(".log .theirs .bubble").last
+        assert await answer.locator("dt").all_inner_texts() == names
+        assert await answer.locator("dd").all_inner_texts() == values
+    await expect(answer).to_have_text("余额 ¥5.00\n好的")
+
+
 async def test_a_lost_connection_loses_and_doubles_nothing(site, phone, scripted):
     """While the server is away messages wait and the page says so; they are answered once when it is back."""
     page = await open_chat(phone, site)

@@ -1,12 +1,12 @@
 // The log: bubbles, times, receipts, pictures and the replies on offer.
 
-import { find, icon, make, when, words } from "./page.js";
+import { find, make, when, words } from "./page.js";
 
 const GAP = 5 * 60 * 1000; // milliseconds of silence after which a time is shown
 const FACES = { bot: "/assets/coin.svg", agent: "/assets/agent.svg", user: "/assets/user.svg" };
 const NAMES = { bot: words.bot, agent: words.agent, user: words.you };
 const FACT = /^(\p{Script=Han}[\p{Script=Han}A-Za-z]{0,7})(?:[:\uff1a]\s*| )(\S.{0,60})$/u;
-const ENTRY = /^(.{2,60}) ([+\u2212-]?\u00a5-?[\d,]+\.\d\d)$/u;
+const ENTRY = /^(.{0,20}\d:\d\d .{1,40}) ([+\u2212-]?\u00a5-?[\d,]+\.\d\d)$/u;
 
 export class View {
   constructor({ onPress, onRetry }) {
@@ -175,9 +175,9 @@ export class View {
 // The rows that a line of a receipt says: "payee X", "amount X\uff0cfee Y", or "day who amount"; none for other lines.
 function rows(line) {
   const entry = ENTRY.exec(line);
+  if (entry) return [{ name: entry[1], value: entry[2], long: true }];
   const facts = line.split("\uff0c").map((part) => FACT.exec(part));
-  if (facts.every(Boolean)) return facts.map(([, name, value]) => ({ name, value }));
-  return entry ? [{ name: entry[1], value: entry[2], long: true }] : [];
+  return facts.every(Boolean) ? facts.map(([, name, value]) => ({ name, value })) : [];
 }
 
 // Splits a text into its words and its receipts: two or more rows from lines that follow each other.

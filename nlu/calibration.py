@@ -9,27 +9,36 @@ import numpy as np
 import numpy.typing as npt
 
 from nlu.examples import FAQ_PREFIX
-from nlu.model import Floats, Thresholds
+from nlu.model import Thresholds
+from nlu.vectors import Floats
 
-_SCALES = np.geomspace(0.3, 6, 25)
-# A wrong reading costs the person one more message (nothing moves without a code), a needless question costs one always: so a
-# reading is acted on from where, among held-out messages of about that confidence, so many are right.
-_ACCEPT_CHANCE = 0.6
-_FAQ_CHANCE = 0.6
-_WINDOW = 120  # held-out messages of about the same confidence
-_CLARIFY_RECALL = 0.75
-_SURE_PRECISION = 0.985
+_SCALES = np.geomspace(0.02, 4, 40)
+_ROUNDS = 3
 _CHOICES = 3
+# Shares of held-out examples, around a confidence, that must be right. They were written to be hard, and money needs a code
+# besides: from three in five on, acting serves people better than asking.
+_ACCEPT = 0.6
+_CLARIFY = 0.6
+_FAQ = 0.6
+_SURE_LOSS = 0.003
+
+Scales = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """Logits of both models on examples that they have not seen, and the right labels."""
+    """Logits of the models on examples that they have not seen, and the right labels."""
 
     linear: Floats
     head: Floats
+    neighbours: Floats
     target: npt.NDArray[np.int64]
-    has_head: bool
+    has_encoder: bool
+
+    def pooled(self, scales: Scales) -> Floats:
+        """Add up the votes of all three."""
+        out: Floats = self.linear * scales[0] + self.head * scales[1] + self.neighbours * scales[2]
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,50 +50,48 @@ class Choice:
     measured: dict[str, float]
 
 
-def fit_scales(votes: Votes) -> tuple[float, tuple[float, float]]:
-    """Find the scale of the linear model alone, and of both pooled, that give the lowest held-out log loss."""
-    alone = min(_SCALES, key=lambda scale: _loss(votes.linear * scale, votes.target))
-    if not votes.has_head:
-        return float(alone), (float(alone), 0.0)
-    pooled = (float(alone), 0.0)
-    for _ in range(3):
-        first = min(_SCALES, key=lambda scale: _loss(votes.linear * scale + votes.head * pooled[1], votes.target))
-        second = min(_SCALES, key=lambda scale: _loss(votes.linear * first + votes.head * scale, votes.target))
-        pooled = (float(first), float(second))
-    return float(alone), pooled
+def fit_scales(votes: Votes) -> tuple[float, Scales]:
+    """Find the scale of the linear model alone, and of all pooled, that give the lowest held-out log loss."""
+    alone = float(min(_SCALES, key=lambda scale: _loss(votes.linear * scale, votes.target)))
+    scales = [alone, 0.0, 0.0]
+    if votes.has_encoder:
+        for _ in range(_ROUNDS):
+            for place in range(3):
+                tried = [[*scales[:place], float(scale), *scales[place + 1 :]] for scale in _SCALES]
+                scales = min(tried, key=lambda one: _loss(votes.pooled((one[0], one[1], one[2])), votes.target))
+    return alone, (scales[0], scales[1], scales[2])
 
 
-def choose(votes: Votes, alone: float, pooled: tuple[float, float], labels: Sequence[str]) -> Choice:
+def choose(votes: Votes, alone: float, pooled: Scales, labels: Sequence[str]) -> Choice:
     """Choose when the linear model needs no second opinion, and the thresholds of the result."""
     first = probabilities(votes.linear * alone)
-    both = probabilities(votes.linear * pooled[0] + votes.head * pooled[1]) if votes.has_head else first
-    sure = _lowest(first.max(axis=1), first.argmax(axis=1) == votes.target, _SURE_PRECISION)
+    both = probabilities(votes.pooled(pooled))
+    sure = _sure(first, both, votes.target)
     unsure = first.max(axis=1) < sure
     final = np.where(unsure[:, None], both, first)
     faq = np.array([label.startswith(FAQ_PREFIX) for label in labels])
     intents = np.concatenate([final[:, ~faq], final[:, faq].sum(axis=1, keepdims=True)], axis=1)
     position = np.where(faq, (~faq).sum(), np.cumsum(~faq) - 1)
-    target = position[votes.target]
-    best = intents.argmax(axis=1)
-    accept = _from_chance(intents.max(axis=1), best == target, _ACCEPT_CHANCE)
-    asked = faq[votes.target]
-    answers = final[:, faq]
-    place = np.cumsum(faq) - 1
-    known = asked & (answers.argmax(axis=1) == place[votes.target])
-    keys = _from_chance(answers.max(axis=1), known, _FAQ_CHANCE) if faq.any() else 1.0
-    clarify = _clarify(final, votes.target, accept)
-    measured = {
-        "label_accuracy_linear": float(np.mean(first.argmax(axis=1) == votes.target)),
-        "label_accuracy": float(np.mean(final.argmax(axis=1) == votes.target)),
-        "label_accuracy_pooled": float(np.mean(both.argmax(axis=1) == votes.target)),
-        "intent_accuracy": float(np.mean(best == target)),
-        "unsure_share": float(np.mean(unsure)),
-    }
-    return Choice(
-        Thresholds(accept=round(accept, 3), clarify=round(clarify, 3), faq=round(keys, 3)),
-        round(sure, 3),
-        {name: round(figure, 4) for name, figure in measured.items()},
+    best, target = intents.argmax(axis=1), position[votes.target]
+    answers, place = final[:, faq], np.cumsum(faq) - 1
+    answered = faq[votes.target] & (answers.argmax(axis=1) == place[votes.target]) if faq.any() else faq[votes.target]
+    among = (np.argsort(-intents, axis=1)[:, :_CHOICES] == target[:, None]).any(axis=1)
+    accept = _edge(intents.max(axis=1), best == target, _ACCEPT)
+    thresholds = Thresholds(
+        accept=round(accept, 3),
+        clarify=round(min(accept, _edge(intents.max(axis=1), among, _CLARIFY)), 3),
+        faq=round(_edge(answers.max(axis=1), answered, _FAQ), 3) if faq.any() else 1.0,
     )
+    accepted = intents.max(axis=1) >= thresholds.accept
+    measured = {
+        "label_accuracy_linear": np.mean(first.argmax(axis=1) == votes.target),
+        "label_accuracy": np.mean(final.argmax(axis=1) == votes.target),
+        "intent_accuracy": np.mean(best == target),
+        "accepted": np.mean(accepted),
+        "accepted_right": np.mean((best == target)[accepted]),
+        "encoded": np.mean(unsure),
+    }
+    return Choice(thresholds, round(sure, 3), {name: round(float(figure), 4) for name, figure in measured.items()})
 
 
 def probabilities(logits: Floats) -> Floats:
@@ -100,30 +107,22 @@ def _loss(logits: Floats, target: npt.NDArray[np.int64]) -> float:
     return float(np.mean(total - logits[np.arange(len(target)), target]))
 
 
-def _lowest(confidence: Floats, right: npt.NDArray[np.bool_], precision: float) -> float:
-    """Give the lowest confidence from which on at least ``precision`` of the answers are right."""
-    order = np.argsort(-confidence, kind="stable")
-    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(share >= precision)
-    return float(confidence[order[good[-1]]]) if len(good) else 1.0
-
-
-def _from_chance(confidence: Floats, right: npt.NDArray[np.bool_], chance: float) -> float:
-    """Give the confidence above which the answers of each stretch of neighbours are right at least that often."""
-    order = np.argsort(-confidence, kind="stable")
-    width = min(_WINDOW, len(order))
-    rates = np.convolve(right[order].astype(float), np.ones(width) / width, mode="valid")
-    poor = np.flatnonzero(rates < chance)
-    last = int(poor[0]) if len(poor) else len(order) - 1
-    return float(confidence[order[min(last + width // 2, len(order) - 1)]])
-
-
-def _clarify(final: Floats, target: npt.NDArray[np.int64], accept: float) -> float:
-    """Give the lowest confidence at which the right label is among a few choices often enough to offer them."""
-    among = (np.argsort(-final, axis=1)[:, :_CHOICES] == target[:, None]).any(axis=1)
-    top = final.max(axis=1)
-    for edge in np.linspace(0.05, accept, 60):
-        band = (top >= edge) & (top < edge + 0.1)
-        if band.sum() >= 10 and among[band].mean() >= _CLARIFY_RECALL:
+def _sure(first: Floats, both: Floats, target: npt.NDArray[np.int64]) -> float:
+    """Give the confidence from which on the linear model is as often right as all together."""
+    top = first.max(axis=1)
+    alone_right, both_right = first.argmax(axis=1) == target, both.argmax(axis=1) == target
+    for edge in np.arange(0.5, 0.995, 0.01):
+        held = top >= edge
+        if held.any() and alone_right[held].mean() >= both_right[held].mean() - _SURE_LOSS:
             return float(edge)
-    return accept
+    return 1.0
+
+
+def _edge(confidence: Floats, right: npt.NDArray[np.bool_], share: float) -> float:
+    """Give the lowest confidence around which the given share of examples is still right."""
+    order = np.argsort(-confidence, kind="stable")
+    window = max(20, len(order) // 40)
+    hits = np.convolve(right[order].astype(float), np.ones(window) / window, mode="valid")
+    good = np.flatnonzero(hits < share)
+    last = (int(good[0]) if len(good) else len(hits) - 1) + window // 2
+    return float(confidence[order[min(last, len(order) - 1)]])

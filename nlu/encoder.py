@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import Any
 
-import numpy as np
-
-from nlu.model import Floats
+from nlu.vectors import Floats, pack, unpack
 
 LONGEST = 128
-SIZE = 384
+_REMEMBERED = 2048
 
 
 class Encoder:
@@ -21,13 +20,14 @@ class Encoder:
         self._lock = threading.Lock()
         self._engine: Any = None
         self._missing = False
+        self.vector = functools.lru_cache(_REMEMBERED)(self._vector)
 
     @property
     def available(self) -> bool:
         """Tell whether vectors can be had, loading the encoder if that is not done yet."""
         return self._load() is not None
 
-    def vector(self, text: str) -> Floats | None:
+    def _vector(self, text: str) -> Floats | None:
         """Encode one text to eight bits a number, as it is stored for training."""
         engine = self._load()
         if engine is None:
@@ -43,20 +43,6 @@ class Encoder:
                     self._engine = _open_engine()
                     self._missing = self._engine is None
         return self._engine
-
-
-_PACK = np.float32(400.0)
-
-
-def pack(vector: Floats) -> np.ndarray[Any, np.dtype[np.int8]]:
-    """Round a unit vector of 384 numbers to eight bits each."""
-    return np.clip(np.rint(vector * _PACK), -127, 127).astype(np.int8)
-
-
-def unpack(packed: np.ndarray[Any, np.dtype[np.int8]]) -> Floats:
-    """Undo :func:`pack` as far as it can be undone."""
-    out: Floats = packed.astype(np.float32) / _PACK
-    return out
 
 
 def _open_engine() -> Any:

@@ -13,8 +13,9 @@ from nlu.entities import Entity, find_entities, normal_form
 from nlu.examples import FAQ_PREFIX
 from nlu.features import grams, mask, readable
 from nlu.guards import held_back
-from nlu.model import MODEL, Floats, Model, Thresholds, load_model, softmax
+from nlu.model import MODEL, Model, Thresholds, load_model, softmax
 from nlu.normalise import Normal
+from nlu.vectors import Floats
 
 _log = logging.getLogger(__name__)
 _RANKED = 10
@@ -97,10 +98,11 @@ class Interpreter:
 
     def _second_opinion(self, linear: Floats, masked: str, alone: Floats) -> Floats:
         vector = self._encoder.vector(readable(masked))
-        if vector is None:
+        if vector is None or self._model.neighbours is None:
             return alone
-        first, second = self._model.card.pooled_scales
-        return softmax(linear * first + self._model.head.logits(vector) * second)
+        first, second, third = self._model.card.pooled_scales
+        near = self._model.neighbours.votes(vector[None])[0]
+        return softmax(linear * first + self._model.head.logits(vector) * second + near * third)
 
 
 def _by_share(item: tuple[str, float]) -> tuple[float, str]:

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlu.errors import ModelError
+from nlu.vectors import Floats, Vectors
 
 MODEL = Path(__file__).parent / "model"
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Card:
     thresholds: Thresholds
     sure: float
     linear_scale: float
-    pooled_scales: tuple[float, float]
+    pooled_scales: tuple[float, float, float]
     has_encoder: bool
     measured: dict[str, float]
 
@@ -79,12 +78,44 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Neighbours:
+    """The training sentences themselves: the nearer a message is to those of a label, the more they vote for it."""
+
+    rows: Floats
+    labels: npt.NDArray[np.int64]
+    mean: Floats
+    size: int
+
+    @staticmethod
+    def of(vectors: Floats, labels: npt.NDArray[np.int64], mean: Floats, size: int) -> Neighbours:
+        """Centre and normalise the sentence vectors."""
+        return Neighbours(_unit(vectors - mean), labels, mean, size)
+
+    def votes(self, vectors: Floats) -> Floats:
+        """Give the log share of each label among the neighbours, one row a sentence."""
+        closeness = np.exp(_SHARPNESS * (_unit(vectors - self.mean) @ self.rows.T))
+        shares = np.stack([np.bincount(self.labels, weights=row, minlength=self.size) for row in closeness])
+        out: Floats = np.log(shares / shares.sum(axis=1, keepdims=True) + _LEAST_SHARE).astype(np.float32)
+        return out
+
+
+_SHARPNESS = 18.0
+_LEAST_SHARE = 1e-6
+
+
+def _unit(vectors: Floats) -> Floats:
+    out: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return out
+
+
+@dataclass(frozen=True)
 class Model:
-    """Everything that training leaves behind."""
+    """Everything that training leaves behind; without a sentence encoder there are no neighbours."""
 
     card: Card
     linear: Linear
     head: Head
+    neighbours: Neighbours | None
 
 
 def softmax(logits: Floats) -> Floats:
@@ -101,12 +132,13 @@ def load_model(root: Path = MODEL) -> Model:
         grams = (root / "grams.txt").read_text(encoding="utf-8").split("\n")
         with np.load(root / "weights.npz") as arrays:
             held = {name: arrays[name] for name in arrays.files}
-        return _assemble(meta, grams, held)
+        vectors = Vectors.load(root) if meta["has_encoder"] else None
+        return _assemble(meta, grams, held, vectors)
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise ModelError(f"no usable model in {root}: {fault}; run training") from fault
 
 
-def _assemble(meta: dict[str, Any], grams: list[str], held: dict[str, Any]) -> Model:
+def _assemble(meta: dict[str, Any], grams: list[str], held: dict[str, Any], vectors: Vectors | None) -> Model:
     card = Card(
         data_hash=meta["data_hash"],
         labels=tuple(meta["labels"]),
@@ -114,7 +146,7 @@ def _assemble(meta: dict[str, Any], grams: list[str], held: dict[str, Any]) -> M
         thresholds=Thresholds(**meta["thresholds"]),
         sure=meta["sure"],
         linear_scale=meta["linear_scale"],
-        pooled_scales=(meta["pooled_scales"][0], meta["pooled_scales"][1]),
+        pooled_scales=(meta["pooled_scales"][0], meta["pooled_scales"][1], meta["pooled_scales"][2]),
         has_encoder=meta["has_encoder"],
         measured=meta["measured"],
     )
@@ -126,11 +158,15 @@ def _assemble(meta: dict[str, Any], grams: list[str], held: dict[str, Any]) -> M
         bias=held["bias"],
     )
     head = Head(held["mean"], held["head_weights"].astype(np.float32), held["head_bias"])
-    return Model(card, linear, head)
+    neighbours = None
+    if vectors is not None:
+        rows = vectors.rows(held["sample_keys"])
+        neighbours = Neighbours.of(rows, held["sample_labels"].astype(np.int64), head.mean, len(card.labels))
+    return Model(card, linear, head, neighbours)
 
 
-def save_model(model: Model, root: Path = MODEL) -> None:
-    """Write a model so that equal models give equal files."""
+def save_model(model: Model, sample_keys: npt.NDArray[np.uint64], root: Path = MODEL) -> None:
+    """Write a model so that equal models give equal files; ``sample_keys`` name the neighbours' rows among the kept vectors."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "card.json").write_text(json.dumps(asdict(model.card), ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     grams = sorted(model.linear.vocabulary, key=model.linear.vocabulary.__getitem__)
@@ -144,4 +180,6 @@ def save_model(model: Model, root: Path = MODEL) -> None:
         mean=model.head.mean,
         head_weights=model.head.weights.astype(np.float16),
         head_bias=model.head.bias,
+        sample_keys=sample_keys,
+        sample_labels=model.neighbours.labels.astype(np.int16) if model.neighbours else np.zeros(0, np.int16),
     )

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from nlu.encoder import SIZE, Encoder, pack, unpack
-from nlu.model import Floats
 
 _log = logging.getLogger(__name__)
 _FILE = "vectors.npz"
 
-Packed = np.ndarray[Any, np.dtype[np.int8]]
+SIZE = 384
+Floats = npt.NDArray[np.float32]
+Packed = npt.NDArray[np.int8]
+Keys = npt.NDArray[np.uint64]
+
+_SCALE = np.float32(400.0)
+
+
+class Encodes(Protocol):
+    """What can turn a text into a sentence vector, where it is installed."""
+
+    @property
+    def available(self) -> bool:
+        """Tell whether vectors can be had."""
+        ...
+
+    @property
+    def vector(self) -> Callable[[str], Floats | None]:
+        """Encode one text."""
+        ...
+
+
+def pack(vector: Floats) -> Packed:
+    """Round a unit vector of 384 numbers to eight bits each."""
+    return np.clip(np.rint(vector * _SCALE), -127, 127).astype(np.int8)
+
+
+def unpack(packed: Packed) -> Floats:
+    """Undo :func:`pack` as far as it can be undone."""
+    out: Floats = packed.astype(np.float32) / _SCALE
+    return out
 
 
 class Vectors:
@@ -35,7 +64,7 @@ class Vectors:
         except (OSError, ValueError, KeyError):
             return Vectors({})
 
-    def of(self, texts: Sequence[str], encoder: Encoder) -> Floats | None:
+    def of(self, texts: Sequence[str], encoder: Encodes) -> Floats | None:
         """Give one row a text; None when a new text needs the encoder and there is none."""
         keys = [_key(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
@@ -51,11 +80,20 @@ class Vectors:
         self._used.update(keys)
         return unpack(np.stack([self._known[key] for key in keys]))
 
+    def rows(self, keys: Keys) -> Floats:
+        """Give the vectors of known keys."""
+        return unpack(np.stack([self._known[int(key)] for key in keys]))
+
     def save(self, root: Path) -> None:
         """Write the vectors that were used, in a fixed order."""
         keys = sorted(self._used)
         rows = np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, SIZE), np.int8)
         np.savez_compressed(root / _FILE, keys=np.array(keys, dtype=np.uint64), vectors=rows)
+
+
+def keys_of(texts: Sequence[str]) -> Keys:
+    """Give the keys under which the texts' vectors are kept."""
+    return np.array([_key(text) for text in texts], dtype=np.uint64)
 
 
 def _key(text: str) -> int:

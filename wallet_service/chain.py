@@ -102,11 +102,12 @@ class Sealer:
         self._posted.set()
 
     async def stop(self) -> None:
-        """Seal what was posted last, and end."""
+        """End, and seal what was posted last."""
         if self._task is not None:
             self._closing.set()
             self._posted.set()
             await self._task
+            await self._seal()
 
     async def _run(self) -> None:
         while not self._closing.is_set():
@@ -114,8 +115,11 @@ class Sealer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self._delay)
             self._posted.clear()
-            try:
-                await seal(self._context)
-            except DBAPIError as error:  # another process held the database for too long: the next round takes it up
-                log.warning("sealing was put off: %s", type(error.orig).__name__)
-                self._posted.set()
+            await self._seal()
+
+    async def _seal(self) -> None:
+        try:
+            await seal(self._context)
+        except DBAPIError as error:  # another process held the database for too long: the next round takes it up
+            log.warning("sealing was put off: %s", type(error.orig).__name__)
+            self._posted.set()

@@ -1,0 +1,135 @@
+"""Opening a wallet: migrations, old schemas, secrets, temporary databases, and the wallet of the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+import wallet_service
+from wallet_service import ConfigurationError, SchemaError, Wallet, close_environment, from_environment, migrate
+from wallet_service.migrations import HEAD, VERSION_TABLE
+from wallet_service.schema import metadata
+
+
+async def test_an_empty_database_is_migrated(tmp_path: Path) -> None:
+    """The file appears with every table, in WAL with full synchronisation and foreign keys."""
+    async with Wallet.open(f"sqlite:///{tmp_path}/w.db") as wallet, wallet.database.write() as connection:
+        settings = [
+            (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert settings == ["wal", 2, 1]
+
+
+async def test_migrations_and_tables_agree(tmp_path: Path) -> None:
+    """What the migrations build is what the code's tables say, and HEAD is the newest migration."""
+    await migrate(f"sqlite:///{tmp_path}/w.db")
+    engine = create_engine(f"sqlite:///{tmp_path}/w.db")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql LIKE '%CHECK%'"))
+        built = dict(list(map(tuple, rows)))
+    engine.dispose()
+    checks = {
+        (table.name, str(constraint.name))
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if type(constraint).__name__ == "CheckConstraint"
+    }
+    assert {(table, name) for table, name in checks if name not in built[table]} == set()
+    config = Config()
+    config.set_main_option("script_location", str(Path(wallet_service.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+async def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    """Also at once, from two callers."""
+    url = f"sqlite:///{tmp_path}/w.db"
+    await asyncio.gather(migrate(url), migrate(url))
+    async with Wallet.open(url) as wallet:
+        assert (await wallet.verify()).ok
+
+
+async def test_another_set_of_tables_may_live_in_the_file(tmp_path: Path) -> None:
+    """Somebody else's tables and alembic version don't make the database old, and stay untouched."""
+    with sqlite3.connect(tmp_path / "w.db") as raw:
+        raw.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        raw.execute("INSERT INTO alembic_version VALUES ('9999')")
+    raw.close()
+    async with Wallet.open(f"sqlite:///{tmp_path}/w.db") as wallet, wallet.database.read() as connection:
+        assert (await connection.exec_driver_sql("SELECT version_num FROM alembic_version")).scalar() == "9999"
+        assert (await connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() == HEAD
+
+
+@pytest.mark.parametrize("version", ["0000", "9999"])
+async def test_another_schema_is_refused(till, version) -> None:
+    """Old or newer: nothing is touched, and the message says what to do."""
+    await till.sql(f"UPDATE {VERSION_TABLE} SET version_num = ?", version)
+    with pytest.raises(SchemaError, match="zhanggui db upgrade"):
+        async with till.reopened():
+            pass
+
+
+async def test_the_secret_is_kept_beside_the_file(tmp_path: Path) -> None:
+    """Only its owner may read it, and the next opening uses the same."""
+    url = f"sqlite:///{tmp_path}/w.db"
+    async with Wallet.open(url) as wallet:
+        token = wallet.sign_actor(1, "c")
+    key = tmp_path / "w.db.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    async with Wallet.open(url) as wallet:
+        assert wallet.verify_actor(token, "c") == 1
+    async with Wallet.open(url, secret="a secret that was chosen") as wallet:
+        with pytest.raises(wallet_service.WalletError):
+            wallet.verify_actor(token, "c")
+
+
+async def test_a_temporary_database_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sqlite:// works like a file and is gone afterwards."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with Wallet.open("sqlite://") as wallet:
+        assert (await wallet.verify()).ok
+        assert list(tmp_path.rglob("wallet.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "no url", "postgresql://nowhere/db"])
+async def test_unusable_settings_are_named(url) -> None:
+    """An unknown kind of database, no URL at all, and PostgreSQL without a secret."""
+    with pytest.raises(ConfigurationError):
+        async with Wallet.open(url):
+            pass
+
+
+async def test_the_environment_opens_one_wallet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten callers at once get the same one; without a URL the message names the setting."""
+    monkeypatch.delenv("ZHANGGUI_DATABASE_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="ZHANGGUI_DATABASE_URL"):
+        await from_environment()
+    monkeypatch.setenv("ZHANGGUI_DATABASE_URL", f"sqlite:///{tmp_path}/w.db")
+    monkeypatch.setenv("ZHANGGUI_SECRET_KEY", "a secret from the environment")
+    wallets = await asyncio.gather(*(from_environment() for _ in range(10)))
+    assert len({id(wallet) for wallet in wallets}) == 1
+    assert (await wallets[0].verify()).ok
+    await close_environment()
+
+
+def test_the_face_pulls_in_neither_bot_libraries_nor_alembic() -> None:
+    """Importing the package stays cheap."""
+    program = (
+        "import sys, wallet_service; print([n for n in ('aiogram', 'rasa_sdk', 'alembic', 'bot', 'nlu') if n in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

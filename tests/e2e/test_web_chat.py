@@ -81,7 +81,7 @@ async def keep(page: Page, name: str) -> None:
 
 
 async def test_a_transfer_in_the_browser_moves_the_money(running, page):
-    """A stranger writes one wish, logs in, is digressed, confirms with the code of the phone, and both balances have moved."""
+    """A stranger writes one wish, logs in, confirms with the code of the phone, and both sides have moved."""
     app, url = running
     await page.goto(url)
     await expect(page.locator("#lamp")).to_have_class("lamp on")
@@ -98,6 +98,7 @@ async def test_a_transfer_in_the_browser_moves_the_money(running, page):
     await expect(page.locator(".mine .bubble").last).to_have_text("••••••")
     assert code not in await page.inner_text("body")
     await keep(page, "transfer-done")
+    assert (await page.inner_text(".log")).count("请核对") == 1
     await say(page, "余额", "¥4,800.00")
     assert "200.00" in (await outbox(url, PAYEE))[0]["text"]
     assert (await app.wallet.verify()).ok

@@ -2,8 +2,9 @@
 
 A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
 
-- ``user: text``: what the person says;
-- ``code: NAME``: the newest code on that demo user's phone is typed;
+- ``user: text``: what the person says; ``<wallet NAME>`` in it stands for that demo user's wallet number in Xiamen;
+- ``code: NAME``: the newest code on that demo user's phone (or on a phone of that number) is typed; or
+  ``code: {of: NAME, earlier: 1, say: "it is {spaced}"}``: the code before the newest, put into words (``code``, ``spaced``, ``wide``);
 - ``press: title``: the button of that title, in the newest reply that offers it;
 - ``image: qr text`` or ``image: blank``: a picture;
 - ``again: true``: the very same message once more, with its message id (the answer must be the same);
@@ -72,9 +73,14 @@ class Player:
         """Do what one turn says."""
         match next(iter(_TURNS & set(turn))):
             case "user":
-                await self.say(turn["user"])
+                await self.say(await self.with_wallets(turn["user"]))
             case "code":
-                await self.say(await self.code(demo_user(turn["code"]) if not turn["code"].isdigit() else turn["code"]))
+                told = turn["code"] if isinstance(turn["code"], dict) else {"of": turn["code"]}
+                phone = told["of"] if told["of"].isdigit() else demo_user(told["of"])
+                code = await self.code(phone, told.get("earlier", 0))
+                wide = code.translate({ord(digit): ord(digit) + 0xFEE0 for digit in code})
+                words = told.get("say", "{code}")
+                await self.say(words.format(code=code, spaced=f"{code[:3]} {code[3:]}", wide=wide))
             case "press":
                 found = [b for r in reversed(self.replies) for b in r.get("buttons", []) if b["title"] == turn["press"]]
                 assert found, f"{where}: no such button among {[b['title'] for r in self.replies for b in r.get('buttons', [])]}"
@@ -131,11 +137,18 @@ class Player:
             assert response.status == 200, await response.text()
             self.replies = await response.json()
 
-    async def code(self, phone: str) -> str:
-        """Read the newest code from the simulated phone."""
+    async def code(self, phone: str, earlier: int = 0) -> str:
+        """Read the newest code from the simulated phone, or one that came ``earlier`` codes before it."""
         async with self.session.get(self.server.make_url("/dev/outbox"), params={"to": phone}) as response:
             messages = await response.json()
-        return str(next(message["code"] for message in messages if "code" in message))
+        return str([message["code"] for message in messages if "code" in message][earlier])
+
+    async def with_wallets(self, text: str) -> str:
+        """Put wallet numbers in the places that name their holders."""
+        for name in re.findall(r"<wallet (\w+)>", text):
+            (match,) = await self.app.wallet.find_payees(1, demo_user(name), city="xiamen")
+            text = text.replace(f"<wallet {name}>", match.wallet_id)
+        return text
 
     async def desk(self, act: Any) -> None:
         """Be the agent at the desk."""

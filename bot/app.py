@@ -68,6 +68,11 @@ class _People:
     async def names(self, person: int) -> tuple[str, ...]:
         return await self._wallet.contact_names(person)
 
+    async def shown_name(self, person: int) -> str:
+        """Give what an agent may see of a person: the masked name, or the masked phone of one whose name is not verified."""
+        shown = await self._wallet.person(person)
+        return shown.name_masked or shown.phone_masked
+
 
 def utc_now() -> dt.datetime:
     """Give the time."""
@@ -116,7 +121,7 @@ async def open_app(
         await check(wallet.database)
         if settings.demo:
             await _load_demo(wallet)
-        interpreter, locale = interpreter or await asyncio.to_thread(Interpreter.load), Locale.load()
+        nlu, locale = interpreter or await asyncio.to_thread(Interpreter.load), Locale.load()
         actions = Actions("handlers", lambda: using(wallet))
         flows, slots = load_dialogue(actions, locale, known_intents(), patterns)
         store = Store(wallet.database)
@@ -125,23 +130,23 @@ async def open_app(
         courier = Courier(wallet, store, locale, sms, clock)
         if phone is not None:
             phone.drain = courier.drain
-        resume = _Resume(store, courier)
-        desk = Desk(wallet.database, locale, deliver=courier.deliver, resume=resume)
+        resume, people = _Resume(store, courier), _People(wallet)
+        desk = Desk(wallet.database, locale, deliver=courier.deliver, resume=resume, name_of=people.shown_name)
         runner = Runner(
             flows=flows,
             slots=slots,
             actions=actions,
             locale=locale,
-            people=_People(wallet),
+            people=people,
             handoffs=desk,
             default_city=settings.city,
             new_token=new_token,
         )
-        limits = interpreter.thresholds
+        limits = nlu.thresholds
         engine = resume.engine = Engine(
             store=store,
             runner=runner,
-            interpreter=interpreter,
+            interpreter=nlu,
             thresholds=Thresholds(limits.accept, limits.clarify, limits.faq),
             cities=wallet.cities,
             read_picture=read_qr,
@@ -150,7 +155,7 @@ async def open_app(
         )
         task = asyncio.create_task(courier.run(), name="courier")
         stack.push_async_callback(_stop, task)
-        yield App(settings, wallet, store, engine, desk, courier, locale, interpreter, phone)
+        yield App(settings, wallet, store, engine, desk, courier, locale, nlu, phone)
 
 
 class _Resume:
@@ -217,7 +222,7 @@ def web_application(app: App, *, base_url: str) -> web.Application:
     chat = WebDoor(engine, history=history, header=header, demo=settings.demo, origins=origins)
     rest = RestDoor(engine, token=settings.rest_token, parse=parse, health=health, open_parse=settings.demo, public_url=base_url)
     app.courier.doors[chat.name] = chat
-    http = web.Application(client_max_size=rest.BODY_LIMIT if hasattr(rest, "BODY_LIMIT") else 16 * 1024**2)
+    http = web.Application(client_max_size=16 * 1024**2)
     http.add_routes([*chat.routes(), *rest.routes(), *pages.asset_routes()])
     accounts = Accounts(app.wallet.database)
     http.add_routes(desk_routes(app.desk, accounts, locale=app.locale, city_name=app.locale.city_name, secure=settings.secure))

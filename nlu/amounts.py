@@ -135,10 +135,12 @@ def _grammar() -> _Grammar:
 
 def numeral_chars() -> str:
     """Give the characters that numbers are written with, for whoever must not touch them."""
-    return signs().chars + words("amounts")["vague_chars"]
+    return signs().chars + str(words("amounts")["vague_chars"])
 
 
-def find_amounts(text: str, taken: Sequence[tuple[int, int]] = (), payees: Sequence[tuple[int, int]] = (), expects: str | None = None) -> list[Amount]:
+def find_amounts(
+    text: str, taken: Sequence[tuple[int, int]] = (), payees: Sequence[tuple[int, int]] = (), expects: str | None = None
+) -> list[Amount]:
     """Find the sums in a normalised text outside the ``taken`` and ``payees`` spans.
 
     A bare number counts beside a money verb, as a correction, or when the conversation ``expects`` an amount.
@@ -150,7 +152,11 @@ def find_amounts(text: str, taken: Sequence[tuple[int, int]] = (), payees: Seque
     hidden = grammar.idiom.sub(lambda found: MASK * len(found.group()), "".join(masked))
     found = _merge_joined(hidden, _scan(hidden, grammar), grammar)
     wanted = expects == "amount" or (expects == "payee" and bool(payees))
-    money = [one for one in found if not one.bare or _is_foreign(hidden, one, grammar) or _is_money(hidden, one, wanted, bool(payees), grammar)]
+    money = [
+        one
+        for one in found
+        if not one.bare or _is_foreign(hidden, one, grammar) or _is_money(hidden, one, wanted, bool(payees), grammar)
+    ]
     return [replace(_mark_foreign_and_about(hidden, one, grammar), bare=False) for one in money]
 
 
@@ -241,7 +247,7 @@ def _value(kinds: str, pieces: list[str]) -> Decimal | None:
             index += 1
             continue
         if kind == "h":
-            total += half * (scale[unit] if unit in scale else last)
+            total += half * scale.get(unit, last)
             index += 2 if unit in scale else 1
             continue
         if kind != "n":
@@ -294,7 +300,9 @@ def _is_counted(text: str, one: Amount, grammar: _Grammar) -> bool:
 
 def _in_word(text: str, one: Amount) -> bool:
     before, after = text[max(0, one.start - 1) : one.start], text[one.end : one.end + 1]
-    return (before.isascii() and (before.isalpha() or before in ("_", "/", ":", "@", "#"))) or (after.isascii() and (after.isalpha() or after in ("_", "@")))
+    return (before.isascii() and (before.isalpha() or before in ("_", "/", ":", "@", "#"))) or (
+        after.isascii() and (after.isalpha() or after in ("_", "@"))
+    )
 
 
 def _is_foreign(text: str, one: Amount, grammar: _Grammar) -> bool:

@@ -36,7 +36,11 @@ def check(data: Path = DATA) -> list[Fault]:
     places: dict[str, Example] = {}
     for example in corpus.examples:
         places.setdefault(example.label, example)
-        faults += [Fault(example.path, example.line, f"unknown entity {mark.entity}") for mark in example.marks if mark.entity not in ENTITIES]
+        faults += [
+            Fault(example.path, example.line, f"unknown entity {mark.entity}")
+            for mark in example.marks
+            if mark.entity not in ENTITIES
+        ]
         key = normal_form(example.text).text.replace(" ", "")
         other = first.setdefault(key, example)
         if other.label != example.label or example.text in seen.setdefault(example.label, set()):

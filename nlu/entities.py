@@ -31,7 +31,13 @@ class Entity:
     def to_json(self, normal: Normal) -> dict[str, Any]:
         """Give the parse form's entity, with its span in the original text."""
         start, end = normal.span(self.start, self.end)
-        form: dict[str, Any] = {"entity": self.kind, "start": start, "end": end, "value": self.value, "text": normal.original[start:end]}
+        form: dict[str, Any] = {
+            "entity": self.kind,
+            "start": start,
+            "end": end,
+            "value": self.value,
+            "text": normal.original[start:end],
+        }
         if self.negated:
             form["negated"] = True
         if self.problem:

@@ -15,7 +15,7 @@ from nlu.errors import DataError
 from nlu.examples import FAQ_PREFIX
 from nlu.interpreter import Interpreter
 
-_HEADER = {"text", "topic", "intent", "label"}
+_HEADER = {"text", "topic", "intent", "label", "key"}
 _SHOWN = 30
 
 
@@ -47,8 +47,12 @@ class Report:
 
 
 def read_labelled(path: Path) -> list[tuple[str, str]]:
-    """Read text and label from the first two columns of a TSV file; a header line is optional."""
+    """Read text and label from the first two columns of a TSV file; a header line is optional.
+
+    Under the header "key" the labels are FAQ keys without their prefix.
+    """
     rows: list[tuple[str, str]] = []
+    prefix = ""
     with path.open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), start=1):
             if not row or (len(row) == 1 and not row[0].strip()):
@@ -56,8 +60,9 @@ def read_labelled(path: Path) -> list[tuple[str, str]]:
             if len(row) < 2 or not row[1].strip():
                 raise DataError(str(path), number, "text and label, divided by a tab, are wanted")
             if number == 1 and {cell.strip().lower() for cell in row[:2]} <= _HEADER:
+                prefix = FAQ_PREFIX if row[1].strip() == "key" else ""
                 continue
-            rows.append((row[0], row[1].strip()))
+            rows.append((row[0], prefix + row[1].strip().removeprefix(prefix)))
     if not rows:
         raise DataError(str(path), 1, "no labelled sentence")
     return rows

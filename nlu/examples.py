@@ -93,8 +93,8 @@ def _read_file(path: Path, where: str) -> Iterator[tuple[str, str, int, list[Exa
 
 def _read_examples(node: Any, label: str, where: str) -> Iterator[Example]:
     first = node.start_mark.line + (2 if node.style == "|" else 1)
-    for offset, row in enumerate(node.value.splitlines()):
-        row = row.strip()
+    for offset, written in enumerate(node.value.splitlines()):
+        row = written.strip()
         if not row or row.startswith("#"):
             continue
         if not row.startswith("- ") or not row[2:].strip():

@@ -31,7 +31,9 @@ _EVIDENCE = frozenset({"amount", "amount_vague", "payee"})
 def _patterns() -> dict[str, re.Pattern[str]]:
     found = words("guards")
     patterns = {name: re.compile(one_of(found[name])) for name in ("questions", "favours", "knowing", "verbs")}
-    patterns["denied"] = re.compile(f"{one_of(found['denials'])}{one_of([*found['denied_between'], ''])}{one_of([*found['denied_between'], ''])}$")
+    patterns["denied"] = re.compile(
+        f"{one_of(found['denials'])}{one_of([*found['denied_between'], ''])}{one_of([*found['denied_between'], ''])}$"
+    )
     for intent, needed in found["money_intents"].items():
         patterns[f"needs {intent}"] = re.compile(one_of(needed))
     return patterns

@@ -19,7 +19,7 @@ MODEL = Path(__file__).parent / "model"
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Confidences chosen on held-out folds: act from ``accept`` on, offer choices from ``clarify`` on, answer a question from ``faq`` on."""
+    """Confidences chosen on held-out folds: from which on to act, to offer choices, and to answer a question."""
 
     accept: float
     clarify: float
@@ -60,7 +60,7 @@ class Linear:
         at = np.array(rows)
         values = self.idf[at]
         values = values / np.sqrt(values @ values)
-        out: Floats = (values @ self.weights[at].astype(np.float32)) * self.scale + self.bias
+        out: Floats = (values @ self.weights[at].astype(np.float32) * self.scale + self.bias).astype(np.float32)
         return out
 
 
@@ -74,7 +74,8 @@ class Head:
 
     def logits(self, vector: Floats) -> Floats:
         """Weigh one sentence vector."""
-        return (vector - self.mean) @ self.weights + self.bias
+        out: Floats = (vector - self.mean) @ self.weights + self.bias
+        return out
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,9 @@ def _assemble(meta: dict[str, Any], grams: list[str], held: dict[str, Any], vect
 def save_model(model: Model, sample_keys: npt.NDArray[np.uint64], root: Path = MODEL) -> None:
     """Write a model so that equal models give equal files; ``sample_keys`` name the neighbours' rows among the kept vectors."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "card.json").write_text(json.dumps(asdict(model.card), ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (root / "card.json").write_text(
+        json.dumps(asdict(model.card), ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
     grams = sorted(model.linear.vocabulary, key=model.linear.vocabulary.__getitem__)
     (root / "grams.txt").write_text("\n".join(grams), encoding="utf-8")
     np.savez_compressed(

@@ -107,7 +107,7 @@ def _with_bigs(written: str) -> Decimal | None:
             continue
         left, _, right = written.rpartition(char)
         head = _with_bigs(left)
-        if head is None or head == 0 or head >= 10000 and not any(big in left for big in sign.bigs):
+        if head is None or head == 0 or (head >= 10000 and not any(big in left for big in sign.bigs)):
             return None
         tail = _tail(right, size)
         return None if tail is None else head * size + tail

@@ -1,4 +1,4 @@
-"""Finds who is to get the money: by the speaker's contacts first, then by how the sentence is built, then by the lexical model."""
+"""Finds who is to get the money: by how the sentence is built, by the speaker's contacts, by the lexical model."""
 
 from __future__ import annotations
 
@@ -73,18 +73,24 @@ def _grammar() -> _Grammar:
         mine=re.compile(f"{one_of(found['mine'])}的?"),
         kin=frozenset(found["kin"]),
         nobody=frozenset(found["nobody"]),
-        nick=re.compile(rf"(?:{one_of(found['near'])})?{one_of(found['nick_before'])}{hanzi}{{1,2}}|{hanzi}{{1,3}}{one_of(found['nick_after'])}"),
+        nick=re.compile(
+            rf"(?:{one_of(found['near'])})?{one_of(found['nick_before'])}{hanzi}{{1,2}}|{hanzi}{{1,3}}{one_of(found['nick_after'])}"
+        ),
         family=re.compile(rf"{surname}{hanzi}{{1,2}}"),
         numbered=re.compile(rf"({surname}[{''.join(money['digits'])}])[{numeral}]+(?:{units})?"),
         of_kin=re.compile(f"{found['of']}{one_of(found['kin'])}"),
         split=re.compile(one_of(found["and"])),
-        sender=re.compile(rf"{hanzi}{{0,2}}{one_of([*found['verbs'], *found['to']])}{hanzi}{{0,2}}{found['mine'][0]}(?!{one_of(found['kin'])})"),
+        sender=re.compile(
+            rf"{hanzi}{{0,2}}{one_of([*found['verbs'], *found['to']])}{hanzi}{{0,2}}{found['mine'][0]}(?!{one_of(found['kin'])})"
+        ),
         answer=re.compile(f"^{one_of(found['answer_before'])}+|{one_of(found['answer_after'])}+$"),
         not_answers=frozenset(found["not_answers"]),
     )
 
 
-def find_payees(text: str, taken: Sequence[tuple[int, int]] = (), names: Sequence[str] = (), expects: str | None = None) -> list[Payee]:
+def find_payees(
+    text: str, taken: Sequence[tuple[int, int]] = (), names: Sequence[str] = (), expects: str | None = None
+) -> list[Payee]:
     """Find the payees in a normalised text outside the ``taken`` spans; no two overlap, none is cut."""
     hidden = list(text)
     for start, end in taken:
@@ -138,9 +144,12 @@ class _Search:
     def _inside_word(self, start: int, end: int) -> bool:
         """Tell whether a longer name, or a longer Latin word, holds the span."""
         before, after = self.text[max(0, start - 1) : start], self.text[end : end + 1]
-        if self.text[start].isascii() and (before.isascii() and before.isalnum() or after.isascii() and after.isalnum()):
+        if self.text[start].isascii() and ((before.isascii() and before.isalnum()) or (after.isascii() and after.isalnum())):
             return True
-        return any(a <= start and end <= b and (a, b) != (start, end) and self.grammar.family.fullmatch(self.text[a:b]) for a, b in self.people)
+        return any(
+            a <= start and end <= b and (a, b) != (start, end) and self.grammar.family.fullmatch(self.text[a:b])
+            for a, b in self.people
+        )
 
     def _is_sender(self, end: int) -> bool:
         return self.grammar.sender.match(self.text, end) is not None
@@ -170,7 +179,11 @@ class _Search:
         ends_of_people = {b for a, b in self.people if a == start and b - a >= 2}
         stop = limit
         for at in range(start + 1, limit):
-            if at - start >= 2 and not grammar.of_kin.match(text, at) and (grammar.ends.match(text, at, limit) or grammar.to.match(text, at, limit)):
+            if (
+                at - start >= 2
+                and not grammar.of_kin.match(text, at)
+                and (grammar.ends.match(text, at, limit) or grammar.to.match(text, at, limit))
+            ):
                 stop = at
                 break
             if self._number_at(at) and self._number_ends_name(start, at):
@@ -179,19 +192,15 @@ class _Search:
             verb = grammar.verb.match(text, at)
             if verb and at not in ends_of_people and len(verb.group()) == 1 and grammar.verb.match(text, at + 1):
                 continue
-            if verb and self._verb_fits(verb.end(), ends_of_people, at):
+            if verb and (at in ends_of_people or not any(end > at for end in ends_of_people)):
                 return at, True
         return stop, False
-
-    def _verb_fits(self, end: int, ends_of_people: set[int], at: int) -> bool:
-        """A verb inside a longer person name ends nothing."""
-        return not any(other > at for other in ends_of_people if other > end - 1 and at not in ends_of_people)
 
     def _number_at(self, at: int) -> bool:
         if at >= len(self.text):
             return False
         rest = self.text[at:].lstrip(" ")
-        return rest[:1].isdigit() and rest[:1].isascii() or rest[:1] in ("¥", "-") or self._spoken_number(rest) is not None
+        return (rest[:1].isdigit() and rest[:1].isascii()) or rest[:1] in ("¥", "-") or self._spoken_number(rest) is not None
 
     def _spoken_number(self, rest: str) -> int | None:
         """Give the length of a number in characters that can stand behind a name; a lone numeral may belong to the name."""
@@ -199,7 +208,7 @@ class _Search:
         if found is None:
             return None
         run, after = found["run"], rest[found.end() : found.end() + 1]
-        if read_number(run) is None and not (len(run) > 1 and not found["unit"] is None):
+        if read_number(run) is None and not (len(run) > 1 and found["unit"] is not None):
             return None
         if len(run) == 1 and not found["unit"] and after:
             return None
@@ -225,7 +234,9 @@ class _Search:
         grammar = self.grammar
         while end > start and self.text[end - 1] in " '\"·.":
             end -= 1
-        while cut := next((m for m in grammar.ends.finditer(self.text, start + 1, end) if m.end() == end and m.start() - start >= 2), None):
+        while cut := next(
+            (m for m in grammar.ends.finditer(self.text, start + 1, end) if m.end() == end and m.start() - start >= 2), None
+        ):
             end = cut.start()
         written = self.text[start:end]
         if not written or written in grammar.nobody:
@@ -260,7 +271,9 @@ class _Search:
             return None
         if person := self._person_inside(start + skip, end):
             return person
-        known = rest in self.grammar.kin or any(rest.startswith(word) for word in self.grammar.kin if len(word) > 1 or rest[1:2] in ("的", ""))
+        known = rest in self.grammar.kin or any(
+            rest.startswith(word) for word in self.grammar.kin if len(word) > 1 or rest[1:2] in ("的", "")
+        )
         return (start, end) if known and len(rest) <= _LONGEST else None
 
     def _person_inside(self, start: int, end: int) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ import calendar
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -53,7 +53,10 @@ def _rules() -> tuple[tuple[_Rule, ...], tuple[_Rule, ...], re.Pattern[str], re.
     parts["holiday"] = one_of([*found["holidays"], *found["moon_holidays"]])
 
     def build(rows: list[list[str]]) -> tuple[_Rule, ...]:
-        return tuple(_Rule(re.compile(re.sub(r"\{([a-z_]+)\}", lambda name: parts[name[1]], pattern)), meaning) for pattern, meaning in rows)
+        return tuple(
+            _Rule(re.compile(re.sub(r"\{([a-z_]+)\}", lambda name: parts[name[1]], pattern)), meaning)
+            for pattern, meaning in rows
+        )
 
     return build(found["dates"]), build(found["spans"]), re.compile(parts["to"]), re.compile(one_of(found["since"]))
 
@@ -77,7 +80,7 @@ def find_periods(text: str, now: datetime) -> list[Period]:
             year = bool(part.get("y") or part.get("yw"))
             hits.append(_Hit(match.start(), match.end(), meant, month, year))
     hits.sort(key=lambda hit: hit.start)
-    return [_period(hit) for hit in _open_ended(text, _joined(text, hits, today, to), today, since)]
+    return [_period(_open_ended(text, hit, today, since)) for hit in _joined(text, hits, to)]
 
 
 def _meaning(rule: _Rule, match: re.Match[str], today: date) -> Dates | None:
@@ -87,20 +90,20 @@ def _meaning(rule: _Rule, match: re.Match[str], today: date) -> Dates | None:
         return None
 
 
-def _joined(text: str, hits: list[_Hit], today: date, to: re.Pattern[str]) -> list[_Hit]:
+def _joined(text: str, hits: list[_Hit], to: re.Pattern[str]) -> list[_Hit]:
     """Make one period of two dates with "to" between them; a second without month or year takes the first's."""
     joined: list[_Hit] = []
     for hit in hits:
         last = joined[-1] if joined else None
-        if last is not None and to.fullmatch(text, last.end, hit.start):
-            if (whole := _range(text, last, hit, today)) is not None:
-                joined[-1] = whole
-                continue
-        joined.append(hit)
+        whole = _range(last, hit) if last is not None and to.fullmatch(text, last.end, hit.start) else None
+        if whole is None:
+            joined.append(hit)
+        else:
+            joined[-1] = whole
     return joined
 
 
-def _range(text: str, first: _Hit, second: _Hit, today: date) -> _Hit | None:
+def _range(first: _Hit, second: _Hit) -> _Hit | None:
     start, (_, end) = first.dates[0], second.dates
     if not second.month_given and first.month_given and (second.dates[1] - second.dates[0]) == _DAY:
         day = second.dates[0].day
@@ -121,14 +124,12 @@ def _end_like(start: date, length: timedelta) -> date:
     return start + _DAY if length == _DAY else _add_months(start, 1)
 
 
-def _open_ended(text: str, hits: list[_Hit], today: date, since: re.Pattern[str]) -> list[_Hit]:
-    out = []
-    for hit in hits:
-        behind = since.match(text, hit.end)
-        if behind and hit.dates[0] <= today:
-            hit = _Hit(hit.start, behind.end(), (hit.dates[0], today + _DAY), hit.month_given, hit.year_given)
-        out.append(hit)
-    return out
+def _open_ended(text: str, hit: _Hit, today: date, since: re.Pattern[str]) -> _Hit:
+    """Let a period that "since" follows last until today."""
+    behind = since.match(text, hit.end)
+    if behind is None or hit.dates[0] > today:
+        return hit
+    return replace(hit, end=behind.end(), dates=(hit.dates[0], today + _DAY))
 
 
 def _period(hit: _Hit) -> Period:

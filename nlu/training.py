@@ -100,8 +100,8 @@ def _samples(corpus: Corpus) -> list[Sample]:
     numbers = {label: number for number, label in enumerate(corpus.labels)}
     samples: list[Sample] = []
     for group, example in enumerate(corpus.examples):
-        for masked in sorted({_masked(example, ()), _masked(example, _payees(example))}):
-            samples.append(Sample(masked, numbers[example.label], group))
+        seen = sorted({_masked(example, ()), _masked(example, _payees(example))})
+        samples += [Sample(masked, numbers[example.label], group) for masked in seen]
     return samples
 
 

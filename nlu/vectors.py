@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-
 _log = logging.getLogger(__name__)
 _FILE = "vectors.npz"
 
@@ -39,7 +38,8 @@ class Encodes(Protocol):
 
 def pack(vector: Floats) -> Packed:
     """Round a unit vector of 384 numbers to eight bits each."""
-    return np.clip(np.rint(vector * _SCALE), -127, 127).astype(np.int8)
+    out: Packed = np.clip(np.rint(vector * _SCALE), -127, 127).astype(np.int8)
+    return out
 
 
 def unpack(packed: Packed) -> Floats:

@@ -121,7 +121,8 @@ async def open_app(
         await check(wallet.database)
         if settings.demo:
             await _load_demo(wallet)
-        nlu, locale = interpreter or await asyncio.to_thread(Interpreter.load), Locale.load()
+        nlu = await asyncio.to_thread(Interpreter.load) if interpreter is None else interpreter
+        locale = Locale.load()
         actions = Actions("handlers", lambda: using(wallet))
         flows, slots = load_dialogue(actions, locale, known_intents(), patterns)
         store = Store(wallet.database)

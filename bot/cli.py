@@ -181,20 +181,25 @@ def _train(_: argparse.Namespace) -> int:
 def _parse(options: argparse.Namespace) -> int:
     from nlu import Interpreter
 
+    if options.file != "-":
+        _must_exist(options.file)
     interpreter = Interpreter.load()
-    source = sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb")
-    with source:
+    with sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb") as source:
         for line in source:
             text = line.decode("utf-8", errors="replace").rstrip("\r\n")
             print(json.dumps(interpreter.parse(text), ensure_ascii=False), flush=True)
     return 0
 
 
+def _must_exist(file: str) -> None:
+    if not Path(file).is_file():
+        raise SettingsError(f"there is no file {file}")
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     import nlu
 
-    if not Path(options.file).is_file():
-        raise SettingsError(f"there is no file {options.file}")
+    _must_exist(options.file)
     print(json.dumps(nlu.evaluate(Path(options.file)), ensure_ascii=False, indent=1, default=vars))
     return 0
 

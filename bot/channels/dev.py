@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -18,7 +18,7 @@ class Phone(Protocol):
         """Give ``to``, ``channel``, ``text``, ``code`` (if any) and ``at`` of each message, newest first; None means all."""
         ...
 
-    async def drain(self) -> None:
+    def drain(self) -> Awaitable[None]:
         """Wait until everything that the outbox holds has been sent."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
@@ -22,8 +22,7 @@ from wallet_service.schema import accounts, challenges, outbox, users
 from wallet_service.views import Login, LoginChallenge, Person
 
 NEW_LEVEL = 4  # a proven phone and nothing else
-LOGIN_SENDS = 3  # codes for one login, the first included
-OPENING_LIFE = timedelta(minutes=30)  # how long a proven phone may take to open its first wallet
+OPENING_LIFE = timedelta(minutes=30)  # how long a login may wait for a resent code, and a proven phone for its first wallet
 _TEN_MINUTES, _DAY = timedelta(minutes=10), timedelta(days=1)
 
 
@@ -37,12 +36,12 @@ async def start_login(context: Context, phone: str, *, key: str) -> LoginChallen
         now = context.now()
         await _check_rate(context, connection, number, now)
         nonce = context.random.octets(16)
-        code = context.keys.code(LOGIN_CODE, login_text(number, nonce), 0)
         row = {
             "phone": number,
             "status": "open",
             "nonce": nonce,
-            "code_hash": context.keys.code_hash(nonce, code),
+            "counter": 0,
+            "code_hash": _hash_of(context, number, nonce, 0),
             "tries": 0,
             "created_at": now,
             "expires_at": now + CODE_LIFE,
@@ -55,28 +54,35 @@ async def start_login(context: Context, phone: str, *, key: str) -> LoginChallen
 
 
 async def resend_login_code(context: Context, challenge_id: str, *, key: str) -> LoginChallenge:
-    """Send a new code for an open login, which makes the old one worthless; wrong tries stay counted."""
+    """Send a new code for a login that waits: the old one is dead, wrong tries stay counted, five minutes start again."""
 
     async def work(connection: AsyncConnection) -> LoginChallenge:
         now = context.now()
         row = await _challenge(context, connection, challenge_id)
-        if row["status"] != "open":
+        if row["status"] == "locked":
+            raise errors.LoginLocked(tries=TRIES)
+        if row["status"] != "open" or now >= row["created_at"] + OPENING_LIFE:
             raise errors.ChallengeNotFound
-        sent = select(func.count()).select_from(outbox).where(outbox.c.challenge_id == row["id"])
-        if (await connection.execute(sent)).scalar_one() >= LOGIN_SENDS:
-            raise errors.TooManyCodes(limit=LOGIN_SENDS, retry_at=None)
-        nonce = context.random.octets(16)
-        code_hash = context.keys.code_hash(nonce, context.keys.code(LOGIN_CODE, login_text(row["phone"], nonce), 0))
-        await _set(connection, row["id"], nonce=nonce, code_hash=code_hash, expires_at=now + CODE_LIFE)
-        await connection.execute(insert(outbox).values(notice_row("login_code", now, challenge_id=row["id"])))
-        return LoginChallenge(challenge_id, mask_phone(row["phone"]), now + CODE_LIFE)
+        await _check_rate(context, connection, row["phone"], now)
+        counter, until = row["counter"] + 1, now + CODE_LIFE
+        fresh = _hash_of(context, row["phone"], row["nonce"], counter)
+        await _set(connection, row["id"], counter=counter, code_hash=fresh, expires_at=until)
+        notice = notice_row("login_code", now, challenge_id=row["id"], counter=counter)
+        await connection.execute(insert(outbox), notice)
+        return LoginChallenge(challenge_id, mask_phone(row["phone"]), until)
 
     return await once(context, "resend_login_code", 0, key, [challenge_id], work)
 
 
+def _hash_of(context: Context, phone: str, nonce: bytes, counter: int) -> bytes:
+    code = context.keys.code(LOGIN_CODE, login_text(phone, nonce), counter)
+    return context.keys.code_hash(nonce, code)
+
+
 async def _check_rate(context: Context, connection: AsyncConnection, phone: str, now: datetime) -> None:
-    recent = select(challenges.c.created_at).where(challenges.c.phone == phone, challenges.c.created_at > now - _DAY)
-    times = sorted((await connection.execute(recent)).scalars())
+    started, counter = challenges.c.created_at, challenges.c.counter
+    recent = select(started, counter).where(challenges.c.phone == phone, started > now - _DAY).order_by(started)
+    times = [row.created_at for row in await connection.execute(recent) for _ in range(1 + row.counter)]
     for span, limit in ((_DAY, context.login_limit.per_day), (_TEN_MINUTES, context.login_limit.per_ten_minutes)):
         within = [time for time in times if time > now - span]
         if len(within) >= limit:

@@ -37,6 +37,7 @@ _DETAILS = (
         challenges.c.status.label("challenge_status"),
         challenges.c.nonce.label("challenge_nonce"),
         challenges.c.expires_at.label("challenge_expires_at"),
+        challenges.c.counter.label("challenge_counter"),
         orders.c.kind.label("order_kind"),
         orders.c.status.label("order_status"),
         orders.c.counter.label("order_counter"),
@@ -124,7 +125,8 @@ def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
     if row["attempts"] > GIVE_UP_AFTER:
         return False
     if row["kind"] == "login_code":
-        return bool(row["challenge_status"] == "open" and now < row["challenge_expires_at"])
+        waits = row["challenge_status"] == "open" and now < row["challenge_expires_at"]
+        return bool(waits and row["challenge_counter"] == row["counter"])
     if row["kind"] == "payment_code":
         return bool(row["order_status"] == "proposed" and now < row["expires_at"] and row["order_counter"] == row["counter"])
     return True

@@ -215,6 +215,7 @@ challenges = Table(
         nullable=False,
     ),
     Column("nonce", LargeBinary(16), nullable=False),
+    Column("counter", Integer, nullable=False),
     Column("code_hash", LargeBinary(32), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),

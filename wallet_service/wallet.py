@@ -115,7 +115,7 @@ class Wallet:
         return challenge
 
     async def resend_login_code(self, challenge_id: str, *, key: str) -> LoginChallenge:
-        """Send a new code for an open login; the old one is dead."""
+        """Send a new code for a login that waits; the old one is dead."""
         challenge = await logins.resend_login_code(self._context, challenge_id, key=key)
         self._notices.set()
         return challenge

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from wallet_service import SHANGHAI
 
 
@@ -143,3 +145,42 @@ async def test_the_person_behind_a_login(till, refused) -> None:
     assert set(person.cities) == set(till.wallet.cities)
     with refused("not_logged_in"):
         await till.wallet.person(10**9)
+
+
+async def test_a_resent_login_code_replaces_the_old_one(till, refused) -> None:
+    """The same login, a new code, five new minutes, even after the old code ran out; it counts against the phone's codes."""
+    challenge = await till.wallet.start_login("13800000001", key=till.key())
+    old = await till.code()
+    with refused("wrong_code", tries_left=4):
+        await till.wallet.finish_login(challenge.id, "x" + old, key=till.key())
+    till.clock.advance(minutes=6)
+    again = await till.wallet.resend_login_code(challenge.id, key=till.key())
+    assert (again.id, again.expires_at - till.clock.now) == (challenge.id, timedelta(minutes=5))
+    new = await till.code()
+    with refused("wrong_code", tries_left=3):
+        await till.wallet.finish_login(challenge.id, old, key=till.key())
+    await till.wallet.resend_login_code(challenge.id, key=till.key())
+    with refused("too_many_codes", limit=3, retry_at="2026-11-20T04:10:00+00:00"):
+        await till.wallet.resend_login_code(challenge.id, key=till.key())
+    with refused("wrong_code", tries_left=2):
+        await till.wallet.finish_login(challenge.id, new, key=till.key())
+    assert (await till.wallet.finish_login(challenge.id, await till.code(), key=till.key())).name == "王小明"
+    with refused("challenge_not_found"):
+        await till.wallet.resend_login_code(challenge.id, key=till.key())
+
+
+async def test_a_login_is_not_kept_alive_for_ever(till, refused) -> None:
+    """Half an hour after its start, or after five wrong codes, no new code is sent."""
+    late, locked = [await till.wallet.start_login("13800000001", key=till.key()) for _ in range(2)]
+    for left in (4, 3, 2, 1):
+        with refused("wrong_code", tries_left=left):
+            await till.wallet.finish_login(locked.id, "no", key=till.key())
+    for attempt in (
+        lambda: till.wallet.finish_login(locked.id, "no", key=till.key()),
+        lambda: till.wallet.resend_login_code(locked.id, key=till.key()),
+    ):
+        with refused("login_locked", tries=5):
+            await attempt()
+    till.clock.advance(minutes=30)
+    with refused("challenge_not_found"):
+        await till.wallet.resend_login_code(late.id, key=till.key())

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("phone", sa.String(length=11), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("nonce", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("counter", sa.Integer(), nullable=False),
         sa.Column("code_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from bot.config import SettingsError
-from bot.messages import Inbound
+from bot.messages import Inbound, Outcome
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -27,12 +27,17 @@ def demo_user(name: str | None) -> str:
 
 
 async def log_in(app: App, channel: str, sender: str, phone: str) -> None:
-    """Log a demo user in as everybody is: by phone and the code that arrives on it, through the conversation."""
+    """Log in as everybody does, through the conversation: by phone and the code that arrives on it; opens a wallet if need be."""
     if app.phone is None:
         raise RuntimeError("there is no simulated phone")
-    for read in (lambda: "/log_in", lambda: phone, lambda: app.phone.messages(phone)[0]["code"]):  # type: ignore[union-attr]
-        await app.engine.handle(Inbound(channel, sender, uuid4().hex, read()))
+    outcome = Outcome()
+    for text in ("/log_in", phone, ""):
+        said = text or app.phone.messages(phone)[0]["code"]
+        outcome = await app.engine.handle(Inbound(channel, sender, uuid4().hex, said))
         await app.courier.drain()
+    if outcome.replies and outcome.replies[-1].buttons:  # a phone without a wallet: the first button opens one
+        consent = outcome.replies[-1].buttons[0].payload
+        await app.engine.handle(Inbound(channel, sender, uuid4().hex, consent, kind="press"))
 
 
 async def add_demo_agent(app: App) -> str:

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 TEXT_LIMIT = 2000  # characters; beyond it nobody tells a wallet what to do
 _ATTEMPTS = 5
+_DOORS_KEPT = 10_000
 _TYPED = {  # what messengers send for their menus, and people type; each is a payload or a pattern
     "/start": "pattern_session_start",
     "/help": "/ask_help",
@@ -64,6 +65,7 @@ class Engine:
     ) -> None:
         self.store, self.runner, self.interpreter, self.limits = store, runner, interpreter, thresholds
         self.cities, self.read_picture, self.heard, self.clock, self.timeout = cities, read_picture, heard, clock, timeout
+        self._last: dict[tuple[str, str], int] = {}  # where a door pointed last; a wrong hint only costs another look
         self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
 
     async def handle(self, inbound: Inbound) -> Outcome:
@@ -207,6 +209,9 @@ class Engine:
             if others is None:
                 return
             source, target = await self.store.get(conversation_id), await self.store.get(others)
+            if source.holder is not None:
+                return  # an agent talks here: the door stays
+            await self.runner.handoffs.follow(conversation_id, others)
             here, there = State.from_json(source.state, self.runner.flows), State.from_json(target.state, self.runner.flows)
             there.take_over(here)
             states = (State().to_json(self.runner.slots), there.to_json(self.runner.slots))
@@ -222,19 +227,24 @@ class Engine:
         else:
             clean = State(session={"city": turn.state.session.get("city")})
             await self.store.start_clean(*door, turn.person, clean.to_json(self.runner.slots), at)
+        if not await self.store.doors_of(turn.conversation):
+            await self.runner.handoffs.leave(turn.conversation)  # nobody is there any more to be served
 
     @asynccontextmanager
     async def _conversation(self, inbound: Inbound) -> AsyncIterator[Conversation]:
         """Load the conversation of a door under its lock, starting one for a new door."""
         door = (inbound.channel, inbound.sender)
         while True:
-            conversation_id = await self.store.find(*door)
+            conversation_id = self._last.pop(door, None) or await self.store.find(*door)
             if conversation_id is None:
                 await self.store.open(*door, State().to_json(self.runner.slots), _ms(self.clock()))
                 continue
             async with self._lock(conversation_id):
                 conversation = await self.store.load(*door, inbound.message_id)
                 if conversation is not None and conversation.id == conversation_id:
+                    self._last[door] = conversation_id
+                    if len(self._last) > _DOORS_KEPT:
+                        del self._last[next(iter(self._last))]
                     yield conversation
                     return
 

@@ -120,6 +120,37 @@ def dumps(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
+# The statements of every turn are built once: building one costs as much as running it.
+_DOOR = (doors.c.channel == sa.bindparam("channel"), doors.c.sender == sa.bindparam("sender"))
+_FIND = sa.select(doors.c.conversation_id).where(*_DOOR)
+_LOAD = (
+    sa.select(conversations, turns.c.outcome)
+    .select_from(
+        doors.join(conversations).outerjoin(
+            turns,
+            sa.and_(
+                turns.c.channel == doors.c.channel,
+                turns.c.sender == doors.c.sender,
+                turns.c.message_id == sa.bindparam("message"),
+            ),
+        )
+    )
+    .where(*_DOOR)
+)
+_ADVANCE = (
+    sa.update(conversations)
+    .where(conversations.c.id == sa.bindparam("of"), conversations.c.version == sa.bindparam("from_version"))
+    .values(
+        version=sa.bindparam("to_version"), state=sa.bindparam("new"), person=sa.bindparam("who"), updated_at=sa.bindparam("at")
+    )
+)
+_ADD_TURN = sa.insert(turns)
+_ADD_EVENTS = sa.insert(events)
+_WAITING = sa.select(pushes.c.id).where(
+    pushes.c.channel == sa.bindparam("channel"), pushes.c.sender == sa.bindparam("sender"), ~pushes.c.taken
+)
+
+
 class Store:
     """The conversations' half of the database; the wallet owns the other half and the connection rules."""
 
@@ -128,21 +159,15 @@ class Store:
 
     async def find(self, channel: str, sender: str) -> int | None:
         """Say which conversation this end of a channel points to."""
-        query = sa.select(doors.c.conversation_id).where(doors.c.channel == channel, doors.c.sender == sender)
         async with self.database.read() as connection:
-            found: int | None = (await connection.execute(query)).scalar_one_or_none()
+            found: int | None = (await connection.execute(_FIND, {"channel": channel, "sender": sender})).scalar_one_or_none()
         return found
 
     async def load(self, channel: str, sender: str, message_id: str) -> Conversation | None:
         """Load the conversation of this end of a channel, with the stored outcome if the message id was seen before."""
-        answered = sa.and_(turns.c.channel == doors.c.channel, turns.c.sender == doors.c.sender, turns.c.message_id == message_id)
-        query = (
-            sa.select(conversations, turns.c.outcome)
-            .select_from(doors.join(conversations).outerjoin(turns, answered))
-            .where(doors.c.channel == channel, doors.c.sender == sender)
-        )
+        door = {"channel": channel, "sender": sender, "message": message_id}
         async with self.database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(_LOAD, door)).one_or_none()
         return None if row is None else _conversation(row, row.outcome)
 
     async def get(self, conversation_id: int) -> Conversation:
@@ -166,7 +191,7 @@ class Store:
             if not await _advance(connection, before, kept.state, kept.person, at):
                 return False
             turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
-            await connection.execute(sa.insert(turns).values(**turn, outcome=outcome_to_text(kept.outcome)))
+            await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(kept.outcome)})
             await _append(connection, before.id, kept.events)
         return True
 
@@ -193,7 +218,7 @@ class Store:
             if (await connection.execute(held)).scalar_one() != before.holder:
                 return False
             turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
-            await connection.execute(sa.insert(turns).values(**turn, outcome=outcome_to_text(Outcome())))
+            await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(Outcome())})
             await _append(connection, before.id, [event])
         return True
 
@@ -259,7 +284,7 @@ class Store:
         """Take what waits for one end of a channel, oldest first, each once."""
         waiting = (pushes.c.channel == channel, pushes.c.sender == sender, ~pushes.c.taken)
         async with self.database.read() as connection:
-            if (await connection.execute(sa.select(pushes.c.id).where(*waiting).limit(1))).first() is None:
+            if (await connection.execute(_WAITING, {"channel": channel, "sender": sender})).first() is None:
                 return ()
         async with self.database.write() as connection:
             query = sa.select(pushes.c.id, pushes.c.reply).where(*waiting).order_by(pushes.c.id).with_for_update(skip_locked=True)
@@ -300,11 +325,8 @@ async def _advance(
     connection: AsyncConnection, before: Conversation, state: Mapping[str, Any], person: int | None, at: int
 ) -> bool:
     """Move a conversation on by one version, unless somebody else did."""
-    result = await connection.execute(
-        sa.update(conversations)
-        .where(conversations.c.id == before.id, conversations.c.version == before.version)
-        .values(version=before.version + 1, state=dumps(state), person=person, updated_at=at)
-    )
+    change = {"of": before.id, "from_version": before.version, "to_version": before.version + 1}
+    result = await connection.execute(_ADVANCE, {**change, "new": dumps(state), "who": person, "at": at})
     return result.rowcount == 1
 
 
@@ -314,4 +336,4 @@ async def _append(connection: AsyncConnection, conversation_id: int, new: Sequen
             {"conversation_id": conversation_id, "kind": event.kind, "data": dumps(dict(event.data)), "at": event.at}
             for event in new
         ]
-        await connection.execute(sa.insert(events), rows)
+        await connection.execute(_ADD_EVENTS, rows)

@@ -4,7 +4,8 @@ A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
 
 - ``user: text``: what the person says; ``<wallet NAME>`` in it stands for that demo user's wallet number in Xiamen;
 - ``code: NAME``: the newest code on that demo user's phone (or on a phone of that number) is typed; or
-  ``code: {of: NAME, earlier: 1, say: "it is {spaced}"}``: the code before the newest, put into words (``code``, ``spaced``, ``wide``);
+  ``code: {of: NAME, earlier: 1, say: "it is {spaced}"}``: the code before the newest, put into words (``code``, ``spaced`` or
+  full-width ``wide``);
 - ``press: title``: the button of that title, in the newest reply that offers it;
 - ``image: qr text`` or ``image: blank``: a picture;
 - ``again: true``: the very same message once more, with its message id (the answer must be the same);

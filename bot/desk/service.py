@@ -106,11 +106,10 @@ class Desk:
         self.bell.ring()
         return left
 
-    async def follow(self, conversation_id: int, to: int) -> bool:
+    async def follow(self, conversation_id: int, to: int) -> None:
         """Take a waiting customer's place along when a log-in points the door to another conversation."""
-        moved = await self._store.follow(conversation_id, to)
+        await self._store.follow(conversation_id, to, self._clock())
         self.bell.ring()
-        return moved
 
     async def overview(self, agent: Agent) -> Overview:
         """Give the queue, what this agent holds, and to those who supervise what colleagues hold."""

@@ -105,16 +105,16 @@ class DeskStore:
             result = await connection.execute(waiting.values(state="closed", ending="left", closed_at=at))
         return result.rowcount == 1
 
-    async def follow(self, conversation_id: int, to: int) -> bool:
-        """Let a waiting handoff follow its customer into another conversation; False when none waits or one is open there."""
+    async def follow(self, conversation_id: int, to: int, at: int) -> None:
+        """Let a waiting handoff follow its customer into another conversation; one that is open there already stands for both."""
         async with self.database.write() as connection:
             for one in sorted((conversation_id, to)):
                 await _lock(connection, one)
             there = sa.select(handoffs.c.id).where(handoffs.c.conversation_id == to, handoffs.c.state != "closed")
-            if (await connection.execute(there)).first() is not None:
-                return False
-            waiting = sa.update(handoffs).where(handoffs.c.conversation_id == conversation_id, handoffs.c.state == "waiting")
-            return (await connection.execute(waiting.values(conversation_id=to))).rowcount == 1
+            taken = (await connection.execute(there)).first() is not None
+            change = {"state": "closed", "ending": "left", "closed_at": at} if taken else {"conversation_id": to}
+            waiting = (handoffs.c.conversation_id == conversation_id, handoffs.c.state == "waiting")
+            await connection.execute(sa.update(handoffs).where(*waiting).values(change))
 
     async def open(self) -> tuple[Handoff, ...]:
         """Give the handoffs that wait or are held, the longest waiting first."""

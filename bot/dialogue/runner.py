@@ -56,6 +56,10 @@ class Handoffs(Protocol):
         """Take a conversation out of the queue; False when it was not in it."""
         ...
 
+    async def follow(self, conversation_id: int, to: int) -> None:
+        """Take a place in the queue along into another conversation of the same customer."""
+        ...
+
 
 @dataclass(slots=True)
 class Turn:

@@ -284,15 +284,26 @@ async def test_an_unknown_handoff_is_named(house: House) -> None:
 
 
 async def test_the_place_follows_a_customer_who_logs_in(house: House) -> None:
-    """A log-in that points the door to another conversation takes the place along, unless that one has its own."""
+    """A log-in that points the door to another conversation takes the place along, before those who came later."""
     ann, handoff = await house.waiting("ann")
+    await house.waiting("later")
     own = await house.customer("bob")
-    assert await house.desk.follow(ann.id, own.id)
-    assert await house.desk.place(own.id) == Place(1, 1)
+    await house.desk.follow(ann.id, own.id)
+    assert await house.desk.place(own.id) == Place(1, 2)
     assert (await house.desk.place(ann.id)).position == 0
-    await house.ask(ann)
-    assert not await house.desk.follow(ann.id, own.id)
     assert (await house.desk.view(handoff, await house.agent())).conversation_id == own.id
+
+
+async def test_a_customer_who_waits_twice_waits_once(house: House) -> None:
+    """When the conversation that a log-in leads to waits or is held itself, the other place is given up."""
+    ann, _ = await house.waiting("ann")
+    own, handoff = await house.waiting("bob")
+    await house.desk.follow(ann.id, own.id)
+    assert await house.desk.place(own.id) == Place(1, 1)
+    await house.desk.take(handoff, await house.agent())
+    await house.ask(ann)
+    await house.desk.follow(ann.id, own.id)
+    assert (await house.desk.place(ann.id)) == Place(0, 0)
 
 
 async def test_the_customers_name_is_looked_up_masked(house: House) -> None:

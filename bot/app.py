@@ -21,7 +21,7 @@ from bot.desk.agents import Accounts
 from bot.desk.routes import desk_routes
 from bot.desk.service import Desk
 from bot.dialogue.actions import Actions
-from bot.dialogue.domain import Slot, load_slots
+from bot.dialogue.domain import Slot, check_slots, load_slots
 from bot.dialogue.engine import Engine
 from bot.dialogue.flows import Flows, Known, load_flows
 from bot.dialogue.runner import Runner
@@ -92,7 +92,9 @@ def load_dialogue(
         responses=frozenset(locale.responses),
         intents=intents,
     )
-    return load_flows([patterns, *(folder / "flow.yml" for folder in folders)], known), slots
+    flows = load_flows([patterns, *(folder / "flow.yml" for folder in folders)], known)
+    check_slots(slots, flows, intents)
+    return flows, slots
 
 
 def known_intents() -> frozenset[str]:

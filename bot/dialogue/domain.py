@@ -6,19 +6,19 @@ chat as well, and ``session: true`` lets a slot outlast the flow that set it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bot.dialogue.source import Mapped, read
+from bot.dialogue.source import Mapped, SourceError, read
 
-_TYPES = ("text", "bool", "float", "categorical", "list", "any")
+_TYPES = ("text", "bool", "any")
 _MAPPINGS: Mapping[str, tuple[str, ...]] = {
     "from_entity": ("entity", "intent", "not_intent"),
     "from_intent": ("intent", "value"),
     "from_text": (),
-    "custom": ("action",),
+    "custom": (),
 }
 
 
@@ -33,6 +33,7 @@ class SlotMapping:
     only_intents: tuple[str, ...] = ()
     not_intents: tuple[str, ...] = ()
     conditions: tuple[tuple[str, str], ...] = ()  # (active flow or "", requested slot or "")
+    where: str = field(default="", compare=False)  # file:line
 
     def applies(self, active_flow: str, requested_slot: str, intent: str = "") -> bool:
         """Say whether the conditions hold for the flow on top, the slot it asks for and the intent of the message."""
@@ -53,7 +54,6 @@ class Slot:
     sensitive: bool = False
     session: bool = False
     forget: bool = False
-    values: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
 
     @property
@@ -66,7 +66,7 @@ def load_slots(paths: Iterable[Path]) -> dict[str, Slot]:
     """Read domain files; the same slot may stand in several only when it is declared alike in each."""
     slots: dict[str, Slot] = {}
     for path in paths:
-        document = read(path).only("version", "slots", "actions")
+        document = read(path).only("version", "slots")
         declared = document.mapping("slots")
         for name, source in declared.items():
             if not isinstance(source, Mapped):
@@ -80,8 +80,19 @@ def load_slots(paths: Iterable[Path]) -> dict[str, Slot]:
     return slots
 
 
+def check_slots(slots: Mapping[str, Slot], flows: Collection[str], intents: Collection[str]) -> None:
+    """Hold every name that a mapping refers to against what exists; raises :class:`SourceError`."""
+    for slot in slots.values():
+        for mapping in slot.mappings:
+            asked = {("intent", name) for name in (mapping.intent, *mapping.only_intents, *mapping.not_intents)}
+            asked |= {("flow", flow) for flow, _ in mapping.conditions} | {("slot", name) for _, name in mapping.conditions}
+            for kind, name in sorted(asked):
+                if name and name not in {"intent": intents, "flow": flows, "slot": slots}[kind]:
+                    raise SourceError(f"{mapping.where}: slot {slot.name!r} names {kind} {name!r}, which does not exist")
+
+
 def _slot(name: str, source: Mapped) -> Slot:
-    source.only("type", "mappings", "values", "initial_value", "influence_conversation", "sensitive", "session", "forget")
+    source.only("type", "mappings", "sensitive", "session", "forget")
     if source.text("type") not in _TYPES:
         raise source.fault(f"unknown slot type {source['type']!r} (known: {', '.join(_TYPES)})", "type")
     return Slot(
@@ -91,7 +102,6 @@ def _slot(name: str, source: Mapped) -> Slot:
         sensitive=source.flag("sensitive"),
         session=source.flag("session"),
         forget=source.flag("forget"),
-        values=tuple(str(value) for value in source.get("values", [])),
         folders=frozenset({source.path.parent.name}),
     )
 
@@ -107,13 +117,8 @@ def _mapping(item: Mapped) -> SlotMapping:
         entity=item.text("entity") if kind == "from_entity" else "",
         intent=item.text("intent") if kind == "from_intent" else "",
         value=item.get("value"),
-        only_intents=_names(item, "intent") if kind == "from_entity" else (),
-        not_intents=_names(item, "not_intent"),
+        only_intents=item.texts("intent") if kind == "from_entity" else (),
+        not_intents=item.texts("not_intent"),
         conditions=tuple((condition.text("active_flow", ""), condition.text("requested_slot", "")) for condition in conditions),
+        where=f"{item.path}:{item.line}",
     )
-
-
-def _names(item: Mapped, key: str) -> tuple[str, ...]:
-    """Read a name or a list of names."""
-    found = item.get(key, [])
-    return (found,) if isinstance(found, str) else tuple(found)

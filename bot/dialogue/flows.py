@@ -16,7 +16,7 @@ from bot.dialogue.source import Mapped, read
 
 END = "END"
 _STEP_KINDS = ("collect", "action", "set_slots", "call", "link", "noop")
-_COLLECT_FIELDS = ("utter", "ask_before_filling", "reset_after_flow_ends", "force_slot_filling", "rejections")
+_COLLECT_FIELDS = ("description", "utter", "ask_before_filling", "rejections")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,6 @@ class Step:
     next: tuple[Branch, ...]
     utter: str = ""
     ask_before_filling: bool = False
-    reset_after_flow_ends: bool = True
-    force_slot_filling: bool = False
     rejections: tuple[Rejection, ...] = ()
     values: tuple[tuple[str, Any], ...] = ()
 
@@ -61,7 +59,6 @@ class Flow:
     steps: Mapping[str, Step]
     intents: tuple[str, ...]
     guard: Condition | None
-    persisted_slots: tuple[str, ...]
 
     @property
     def first(self) -> str:
@@ -115,6 +112,7 @@ def load_flows(paths: Iterable[Path], known: Known) -> Flows:
     sources: dict[str, Mapped] = {}
     flows: list[Flow] = []
     triggers: dict[str, str] = {}
+    others: list[tuple[Mapped, str, str]] = []
     for path in paths:
         document = read(path).only("version", "flows")
         for flow_id, source in document.mapping("flows").items():
@@ -123,16 +121,16 @@ def load_flows(paths: Iterable[Path], known: Known) -> Flows:
             if flow_id in sources:
                 raise source.fault(f"flow {flow_id!r} stands in {sources[flow_id].path} already")
             sources[flow_id] = source
-            flow = _FlowReader(flow_id, source, known).read()
-            for intent in flow.intents:
+            reader = _FlowReader(flow_id, source, known)
+            flows.append(reader.read())
+            others += reader.others
+            for item, intent in zip(source.mappings("nlu_trigger"), flows[-1].intents, strict=True):
                 if intent in triggers:
-                    raise source.fault(f"intent {intent!r} starts flow {triggers[intent]!r} already", "nlu_trigger")
+                    raise item.fault(f"intent {intent!r} starts flow {triggers[intent]!r} already", "intent")
                 triggers[intent] = flow_id
-            flows.append(flow)
-    for flow in flows:
-        for step in flow.steps.values():
-            if step.kind in ("call", "link") and step.name not in sources:
-                raise sources[flow.id].fault(f"step {step.id!r} names flow {step.name!r}, which does not exist")
+    for where, key, name in others:
+        if name not in sources:
+            raise where.fault(f"there is no flow {name!r}", key)
     return Flows(flows)
 
 
@@ -143,21 +141,20 @@ class _FlowReader:
         self.id, self.source, self.known = flow_id, source, known
         self.steps: dict[str, Step] = {}
         self.reserved: set[str] = set()
-        self.targets: list[tuple[Mapped, str]] = []
+        self.targets: list[tuple[Mapped, str, str]] = []
+        self.others: list[tuple[Mapped, str, str]] = []
 
     def read(self) -> Flow:
-        source = self.source.only(
-            "name", "description", "translation", "if", "nlu_trigger", "persisted_slots", "steps", "always_include_in_prompt"
-        )
+        source = self.source.only("description", "if", "nlu_trigger", "steps")
         if not source.text("description").strip():
             raise source.fault("a flow needs a description", "description")
         steps = source.mappings("steps")
         if not steps:
             raise source.fault("a flow needs at least one step", "steps")
         self.sequence(steps, after=END, nested=False)
-        for where, target in self.targets:
+        for where, key, target in self.targets:
             if target != END and target not in self.steps:
-                raise where.fault(f"there is no step {target!r} in flow {self.id!r}")
+                raise where.fault(f"there is no step {target!r} in flow {self.id!r}", key)
         return Flow(
             id=self.id,
             description=source.text("description"),
@@ -165,15 +162,14 @@ class _FlowReader:
             steps=self.steps,
             intents=tuple(self.intent(item) for item in source.mappings("nlu_trigger")),
             guard=self.condition(source, "if") if "if" in source else None,
-            persisted_slots=tuple(self.slot(source, "persisted_slots", name) for name in source.get("persisted_slots", [])),
         )
 
     def intent(self, item: Mapped) -> str:
-        inner = item.only("intent", "confidence_threshold")
-        name = inner["intent"]["name"] if isinstance(inner.get("intent"), Mapped) else inner.text("intent")
+        inner = item.only("intent").get("intent")
+        name = inner.only("name").text("name") if isinstance(inner, Mapped) else item.text("intent")
         if name not in self.known.intents:
             raise item.fault(f"intent {name!r} has no training examples", "intent")
-        return str(name)
+        return name
 
     def sequence(self, steps: list[Mapped], *, after: str, nested: bool) -> str:
         """Read steps that follow one another; gives the id of the first."""
@@ -204,8 +200,10 @@ class _FlowReader:
 
     def step(self, source: Mapped, step_id: str, following: str) -> None:
         kind = self.kind(source)
-        source.only("id", "description", "next", kind, *(_COLLECT_FIELDS if kind == "collect" else ()))
+        source.only("id", kind, *(("next",) if kind != "link" else ()), *(_COLLECT_FIELDS if kind == "collect" else ()))
         name = source.text(kind) if kind in ("collect", "action", "call", "link") else ""
+        if kind == "noop" and (source["noop"] is not True or "next" not in source):
+            raise source.fault("a step that does nothing is written noop: true, and says what is next", "noop")
         self.steps[step_id] = Step(step_id, kind, name, ())  # holds the place before nested steps
         self.refer(source, kind, name)
         self.steps[step_id] = Step(
@@ -215,8 +213,6 @@ class _FlowReader:
             next=self.branches(source, following),
             utter=self.utter(source, name) if kind == "collect" else "",
             ask_before_filling=source.flag("ask_before_filling"),
-            reset_after_flow_ends=source.get("reset_after_flow_ends", True) is not False,
-            force_slot_filling=source.flag("force_slot_filling"),
             rejections=tuple(self.rejection(item) for item in source.mappings("rejections")),
             values=self.values(source) if kind == "set_slots" else (),
         )
@@ -226,6 +222,8 @@ class _FlowReader:
             self.slot(source, "collect", name)
         if kind == "action" and name not in self.known.actions | self.known.responses:
             raise source.fault(f"there is neither an action nor a response {name!r}", "action")
+        if kind in ("call", "link"):
+            self.others.append((source, kind, name))
 
     def utter(self, source: Mapped, slot: str) -> str:
         name = source.text("utter", f"utter_ask_{slot}")
@@ -263,15 +261,19 @@ class _FlowReader:
     def branches(self, source: Mapped, following: str) -> tuple[Branch, ...]:
         after = source.get("next", following)
         if isinstance(after, str):
-            self.targets.append((source, after))
+            self.targets.append((source, "next", after))
             return (Branch(after),)
+        items = source.mappings("next")
+        if not items:
+            raise source.fault("next names no step", "next")
         branches: list[Branch] = []
-        for item in source.mappings("next"):
-            item.only("if", "then", "else")
+        for item in items:
+            if branches and branches[-1].condition is None:
+                raise item.fault("nothing can follow an else")
             if "else" in item:
-                branches.append(Branch(self.target(item, "else")))
+                branches.append(Branch(self.target(item.only("else"), "else")))
             else:
-                branches.append(Branch(self.target(item, "then"), self.condition(item, "if")))
+                branches.append(Branch(self.target(item.only("if", "then"), "then"), self.condition(item, "if")))
         if branches[-1].condition is not None:
             branches.append(Branch(following))
         return tuple(branches)
@@ -279,6 +281,9 @@ class _FlowReader:
     def target(self, item: Mapped, key: str) -> str:
         then = item.get(key)
         if isinstance(then, str):
-            self.targets.append((item, then))
+            self.targets.append((item, key, then))
             return then
-        return self.sequence(item.mappings(key), after=END, nested=True)
+        steps = item.mappings(key)
+        if not steps:
+            raise item.fault(f"{key!r} names no step", key)
+        return self.sequence(steps, after=END, nested=True)

@@ -37,6 +37,14 @@ class Mapped(dict[str, Any]):
             raise self.fault(f"{key!r} must be a text", key)
         return value
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Read an optional text or list of texts."""
+        value = self.get(key, [])
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise self.fault(f"{key!r} must be a text or a list of texts", key)
+        return tuple(found)
+
     def flag(self, key: str) -> bool:
         """Read an optional true or false."""
         value = self.get(key, False)
@@ -66,10 +74,14 @@ def read(path: Path) -> Mapped:
     """Read one file whose top level is a mapping; raises :class:`SourceError`."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        value = _convert(node, path) if node is not None else None
     except yaml.MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else 1
         raise SourceError(f"{path}:{line}: {fault.problem}") from fault
-    value = _convert(node, path) if node is not None else None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise SourceError(f"{path}:1: the file is no YAML in UTF-8") from fault
+    except RecursionError as fault:
+        raise SourceError(f"{path}:1: the file holds something that holds itself") from fault
     if not isinstance(value, Mapped):
         raise SourceError(f"{path}:1: the file must hold a mapping")
     return value

@@ -11,8 +11,7 @@ from bot.messages import Button
 TEXT_LIMIT = 4096  # UTF-16 units in one message
 CAPTION_LIMIT = 1024  # UTF-16 units below a picture
 CALLBACK_LIMIT = 64  # bytes carried by an inline button
-ROW_COLUMNS = 22  # columns of button text that a phone shows in one row, a wide character taking two
-ROW_BUTTONS = 3
+ROW_COLUMNS = 32  # columns of button text that a phone shows in one row, a wide character taking two
 
 _COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@(\w+))?(?:\s+(.*))?", re.DOTALL)
 _CITY = re.compile(r"[a-z]+")
@@ -48,18 +47,20 @@ def _cut(text: str, limit: int) -> int:
 
 
 def button_rows(buttons: Sequence[Button]) -> list[list[Button]]:
-    """Lay buttons out in rows that a phone's width shows whole; short choices stand side by side."""
+    """Lay buttons out in rows of two or three of equal width, as Telegram draws them; what would be cut off gets its own row."""
+    most = 3 if len(buttons) % 3 == 0 else 2
     rows: list[list[Button]] = []
-    used = 0
     for button in buttons:
-        width = sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in button.title) + 4
-        if rows and len(rows[-1]) < ROW_BUTTONS and used + width <= ROW_COLUMNS:
+        together = [*rows[-1], button] if rows else []
+        if together and len(together) <= most and max(map(_columns, together)) * len(together) <= ROW_COLUMNS:
             rows[-1].append(button)
-            used += width
         else:
             rows.append([button])
-            used = width
     return rows
+
+
+def _columns(button: Button) -> int:
+    return 2 + sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in button.title)
 
 
 def callback_data(button: Button) -> str:

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.channels.telegram_text import (
-    ROW_BUTTONS,
     button_rows,
     callback_data,
     plain_phone,
@@ -44,12 +43,21 @@ def test_cuts_fall_where_a_reader_would_put_them() -> None:
     assert split_text(" \n ") == []
 
 
-def test_short_buttons_share_a_row_and_long_ones_do_not() -> None:
+@pytest.mark.parametrize(
+    ("titles", "rows"),
+    [
+        ("确认 取消", ["确认 取消"]),
+        ("没收到，重发 取消", ["没收到，重发 取消"]),
+        ("查余额 转账 查明细 转人工", ["查余额 转账", "查明细 转人工"]),
+        ("厦门 青岛 重庆", ["厦门 青岛 重庆"]),
+        ("确认 李娜（尾号0002，上次转过） 一 二", ["确认", "李娜（尾号0002，上次转过）", "一 二"]),
+        ("", []),
+    ],
+)
+def test_short_buttons_share_a_row_and_long_ones_do_not(titles: str, rows: list[str]) -> None:
     """Yes and no stand side by side; a name with an explanation has a row of its own; order is kept."""
-    titles = ["确认", "取消", "李娜(尾号 0002,上次转过)", "一", "二", "三", "四"]
-    rows = button_rows([Button(title, "t") for title in titles])
-    assert [[button.title for button in row] for row in rows] == [["确认", "取消"], [titles[2]], ["一", "二", "三"], ["四"]]
-    assert max(map(len, rows)) == ROW_BUTTONS
+    laid = button_rows([Button(title, "t") for title in titles.split()])
+    assert [" ".join(button.title for button in row) for row in laid] == rows
 
 
 @pytest.mark.parametrize("payload", ["", "x" * 65, "钱" * 22])

@@ -111,7 +111,7 @@ def _grammar() -> _Grammar:
         sign=re.compile(rf"(?:[-–—]|{one_of(found['negative'])}) ?$"),
         prefix=re.compile(f"{one_of(found['prefixes'])}+ *$"),
         idiom=re.compile(
-            rf"(?<![{numeral}{sign.point}]){one_of(found['idioms'])}(?![{numeral}{found['money']}]|{units['yuan']}|{units['jiao']})"
+            rf"(?<![{numeral}{sign.point}{found['unit_ends']}]){one_of(found['idioms'])}(?![{numeral}{found['money']}]|{units['yuan']}|{units['jiao']})"
         ),
         numeral=re.compile(f"[{numeral}]"),
         joined=re.compile(f"[ ,]*(?:{one_of(found['range'])}[ ,]*)*"),
@@ -271,7 +271,7 @@ def _part(piece: str, unit: str, above: Decimal | None, scale: dict[str, Decimal
         return None
     if unit in scale:
         return Decimal(int(digits)) * scale[unit] if len(digits) == 1 or digits[0] == "0" else None
-    if len(digits) == 2 and not piece.isdigit() and digits[0] != "0":
+    if len(digits) == 2 and not piece.isascii() and digits[0] != "0":
         return None
     if above == scale["j"] and len(digits) == 2:
         return None

@@ -58,9 +58,9 @@ class Linear:
         if not rows:
             return self.bias
         at = np.array(rows)
-        values = self.idf[at]
-        values = values / np.sqrt(values @ values)
-        out: Floats = (values @ self.weights[at].astype(np.float32) * self.scale + self.bias).astype(np.float32)
+        values: Floats = self.idf[at]
+        values /= np.sqrt(values @ values)
+        out: Floats = values @ self.weights[at].astype(np.float32) * self.scale + self.bias
         return out
 
 
@@ -74,7 +74,7 @@ class Head:
 
     def logits(self, vector: Floats) -> Floats:
         """Weigh one sentence vector."""
-        out: Floats = (vector - self.mean) @ self.weights + self.bias
+        out: Floats = ((vector - self.mean) @ self.weights + self.bias).astype(np.float32)
         return out
 
 

@@ -65,6 +65,11 @@ def read_number(written: str) -> Decimal | None:
     return _with_bigs(written)
 
 
+def _arabic(written: str) -> bool:
+    """Tell whether a text is ASCII digits only; superscripts are digits to Python, and none to anybody else."""
+    return written.isascii() and written.isdigit()
+
+
 def _with_latin_unit(found: re.Match[str]) -> Decimal | None:
     unit = signs().latin.get(found["unit"])
     head = read_number(found["head"])
@@ -122,9 +127,9 @@ def _tail(written: str, unit: int) -> Decimal | None:
     if written[0] in sign.zeros:
         rest = _with_bigs(written[1:])
         return rest if rest is not None and 0 < rest < unit // 10 else None
-    if len(written) == 1 and (written in sign.digits or written.isdigit()):
+    if len(written) == 1 and (written in sign.digits or _arabic(written)):
         return Decimal(sign.digits[written] if written in sign.digits else int(written)) * (unit // 10)
-    if written.isdigit():
+    if _arabic(written):
         digits = len(str(unit)) - 1
         return Decimal(written) if written[0] != "0" and digits - 1 <= len(written) <= digits else None
     rest = _with_bigs(written)
@@ -136,7 +141,7 @@ def _section(written: str) -> Decimal | None:
     sign = signs()
     if not written:
         return None
-    if written.isdigit():
+    if _arabic(written):
         return Decimal(written) if written == "0" or written[0] != "0" else None
     if written in sign.digits:
         return Decimal(sign.digits[written])
@@ -151,7 +156,7 @@ def _section(written: str) -> Decimal | None:
     if any(sign.units.get(char, 0) >= unit for char in right):
         return None
     tail = _tail(right, unit)
-    if tail is not None and right and right[0] not in sign.zeros and not right.isdigit() and len(right) > 1 and tail < unit // 10:
+    if tail is not None and right and right[0] not in sign.zeros and not _arabic(right) and len(right) > 1 and tail < unit // 10:
         return None
     return None if tail is None else Decimal(head * unit) + tail
 
@@ -162,6 +167,6 @@ def _head(written: str, unit: int) -> int | None:
         return 1 if unit == 10 else None
     if written in sign.digits and written not in sign.zeros:
         return sign.digits[written]
-    if written.isdigit() and written[0] != "0" and len(written) <= 4:
+    if _arabic(written) and written[0] != "0" and len(written) <= 4:
         return int(written)
     return None

@@ -225,6 +225,7 @@ def web_application(app: App, *, base_url: str) -> web.Application:
     chat = WebDoor(engine, history=history, header=header, demo=settings.demo, origins=origins)
     rest = RestDoor(engine, token=settings.rest_token, parse=parse, health=health, open_parse=settings.demo, public_url=base_url)
     app.courier.doors[chat.name] = chat
+    app.courier.sweeps.append(chat.collect)
     http = web.Application(client_max_size=16 * 1024**2)
     http.add_routes([*chat.routes(), *rest.routes(), *pages.asset_routes()])
     accounts = Accounts(app.wallet.database)

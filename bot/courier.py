@@ -79,13 +79,17 @@ class Courier:
     def __init__(self, wallet: Wallet, store: Store, locale: Locale, sms: SmsPort, clock: Callable[[], dt.datetime]) -> None:
         self._wallet, self._store, self._locale, self._sms, self._clock = wallet, store, locale, sms, clock
         self.doors: dict[str, Door] = {}
+        self.sweeps: list[Callable[[], Awaitable[None]]] = []  # doors that look for words left by another process
         self._sending = asyncio.Lock()
+        self._delivering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Send notices as they come, until cancelled."""
         while True:
             try:
                 await self.drain()
+                for sweep in self.sweeps:
+                    await sweep()
             except Exception as fault:  # the database may be away for a while; the notices wait in it
                 log.error("notices stopped for a moment", fault=type(fault).__name__)
             await self._wallet.wait_for_notices(_IDLE)
@@ -111,10 +115,12 @@ class Courier:
             await self._wallet.notice_failed(notice.id, self._clock() + _RETRY)
 
     async def tell(self, ends: tuple[tuple[str, str], ...], reply: Reply) -> None:
-        """Leave a reply for these ends of channels and show it where somebody is there now."""
+        """Leave a reply for these ends of channels, and show it in the background where somebody is there now."""
         await self._store.add_pushes(ends, reply, int(self._clock().timestamp() * 1000))
         for end in ends:
-            await self.deliver(*end)
+            task = asyncio.create_task(self.deliver(*end))  # a door out of reach must not hold up anybody's code
+            self._delivering.add(task)
+            task.add_done_callback(self._delivering.discard)
 
     async def deliver(self, channel: str, sender: str) -> None:
         """Show what waits for one end of a channel; what cannot be shown goes on waiting."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import secrets
 import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -55,13 +55,12 @@ def _telegram(app: App, base: str) -> TelegramDoor:
             response.raise_for_status()
             return await response.read()
 
-    secret = hashlib.sha256(f"telegram webhook {settings.secret_key}".encode()).hexdigest()
     return TelegramDoor(
         settings.telegram_token or "",
         app.engine,
         fetch_image=fetch,
         api_base=settings.telegram_api,
-        webhook_secret=secret if settings.secure else None,
+        webhook_secret=secrets.token_urlsafe(32) if settings.secure else None,  # told to Telegram anew at every start
     )
 
 

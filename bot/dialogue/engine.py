@@ -103,7 +103,7 @@ class Engine:
         turn = self._new_turn(inbound.message_id, inbound.channel, conversation)
         if (city := inbound.metadata.get("city")) in self.cities:
             turn.state.session["city"] = city
-        self._end_old_session(turn, conversation)
+        await self._end_old_session(turn, conversation)
         view = View(turn.state, self.runner.flows, self.runner.slots)
         secret, forget = view.secret_asked, any(self.runner.slots[name].forget for name in view.asked)
         pending = view.state.visible(view.state.top, self.runner.flows).get("order_id") is not None
@@ -129,12 +129,13 @@ class Engine:
             now=self.clock(),
         )
 
-    def _end_old_session(self, turn: Turn, conversation: Conversation) -> None:
+    async def _end_old_session(self, turn: Turn, conversation: Conversation) -> None:
         """After a long silence, what was open is put away, and the person is told before the new message is answered."""
         silence = _ms(turn.now) - conversation.updated_at
         if turn.state.working(self.runner.flows) is not None and silence > self.timeout.total_seconds() * 1000:
             facts = self.runner.pattern(turn, "pattern_session_end", {})
             turn.state.frames = [facts]
+            await self.runner.run(turn)
 
     async def _read(self, inbound: Inbound, text: str, turn: Turn, view: View) -> tuple[list[Command], dict[str, Any]]:
         """Turn a message of any kind into commands, with facts of the reading for the record."""
@@ -154,6 +155,8 @@ class Engine:
         names = await self.runner.people.names(turn.person) if turn.person else ()
         parse = await asyncio.to_thread(self.interpreter.parse, text, turn.now, names, view.expects)
         turn.topic = parse["topic"]
+        if turn.topic not in ("human", "small_talk"):
+            turn.state.topic = turn.topic
         reading = {"intent": parse["intent"]["name"], "confidence": parse["intent"]["confidence"], "topic": parse["topic"]}
         return understand(parse, view, self.limits), reading
 

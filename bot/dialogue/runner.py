@@ -432,9 +432,11 @@ class Runner:
             state.unwind(lowest, including=False)
             state.frames.append(frame)
         frame.context["changes"] = [
-            {"name": self.locale.word("slot_names", name), "value": self.locale.show_slot(name, value)}
+            {
+                "name": self.locale.word("slot_names", name),
+                "value": "" if value is None or isinstance(value, dict) else self.locale.show_slot(name, value),
+            }
             for name, value in corrections.items()
-            if value is not None and not isinstance(value, dict)
         ]
         frame.context["changed"] = bool(corrections)
         frame.context["correctable"] = [
@@ -488,7 +490,7 @@ class Runner:
         context = {"flow": frame.context["flow_name"], "slots": shown, "person": turn.person}
         reason = str(frame.context.get("intent") or frame.context.get("reason") or "asked")
         place = await self.handoffs.request(
-            turn.conversation, topic=turn.topic or "human", city=self.city(turn), reason=reason, context=context
+            turn.conversation, topic=turn.state.topic or "human", city=self.city(turn), reason=reason, context=context
         )
         frame.context["position"] = place.position
         return False

@@ -38,7 +38,7 @@ class State:
     said: list[dict[str, Any]] = field(default_factory=list)
     misses: int = 0
     serial: int = 0
-    greeted: bool = False
+    topic: str = ""  # of the last message that was about the wallet: where a person is asked for, it tells which
 
     @staticmethod
     def from_json(data: Mapping[str, Any], flows: Flows) -> State:

@@ -214,7 +214,7 @@ class Store:
         False when the holder changed meanwhile.
         """
         async with self.database.write() as connection:
-            held = sa.select(conversations.c.holder).where(conversations.c.id == before.id)
+            held = sa.select(conversations.c.holder).where(conversations.c.id == before.id).with_for_update()
             if (await connection.execute(held)).scalar_one() != before.holder:
                 return False
             turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}

@@ -17,6 +17,7 @@ _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<enti
 _SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
 _FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
 _CANDIDATES = 3
+_FAINT = 0.02  # a reading less likely than this is not worth a button
 _WITH_VALUES = frozenset({"pattern_correction", "pattern_deny", "pattern_chitchat", "pattern_continue_flow"})  # 「不对，是15块」
 
 
@@ -60,8 +61,8 @@ class View:
         return any(self.slots[name].sensitive for name in self.asked)
 
     def filled(self, name: str) -> bool:
-        """Tell whether a slot of the flow at work has a value."""
-        return any(frame.slots.get(name) is not None for frame in self.chain)
+        """Tell whether a slot of the flow at work was answered; a sensitive value itself is not kept between turns."""
+        return any(frame.slots.get(name) is not None or name in frame.checked for frame in self.chain)
 
     def fillable(self, flow: Flow) -> list[str]:
         """List the slots that a message may fill for a flow: those it asks for, then the optional ones of its folder."""
@@ -121,11 +122,25 @@ class _Reading:
 
     def __init__(self, parse: Mapping[str, Any], view: View, limits: Thresholds) -> None:
         self.parse, self.view, self.limits = parse, view, limits
-        self.intent: str = parse["intent"]["name"] or ""
-        self.sure: float = parse["intent"]["confidence"]
+        self.chances: dict[str, float] = {
+            item["name"] or "": item["confidence"] for item in parse.get("intent_ranking") or [parse["intent"]]
+        }
+        self.intent, self.sure = self.leaning()
         self.entities: list[Mapping[str, Any]] = parse["entities"]
         self.text: str = parse.get("text", "").strip()
         self.requested: str = view.asked[0] if view.asked else ""
+
+    def leaning(self) -> tuple[str, float]:
+        """Give the likeliest intent and its chance; a question counts as one, whichever way the model names it."""
+        asking = {name: chance for name, chance in self.chances.items() if self.is_question(name)}
+        intent = max(self.chances, key=lambda name: sum(asking.values()) if name in asking else self.chances[name])
+        if intent in asking:
+            return max(asking, key=lambda name: asking[name]), sum(asking.values())
+        return intent, self.chances[intent]
+
+    def is_question(self, intent: str) -> bool:
+        flow = self.view.flows.by_intent.get(intent)
+        return intent == "faq" or (flow is not None and flow.id == "pattern_topic_question")
 
     def commands(self) -> list[Command]:
         """Give what the message says about the session (the city), then what it asks for."""
@@ -145,21 +160,22 @@ class _Reading:
             return self.lead(flow)
         if self.intent == "faq" and self.sure >= self.limits.accept:
             return self.question()
-        return self.free_text() or self.unclear()
+        return self.free_text() or self.stray_code() or self.unclear()
 
     def values(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """Read the slots that this message fills; no entity fills two, and two different values for one slot fill none."""
         used: set[int] = set()
         values: dict[str, Any] = {}
         for name, flow in wanted:
+            requested = name if name in self.view.asked else self.requested  # a question below an offer to go on stands too
             for mapping in self.view.slots[name].mappings:
-                if name not in values and mapping.applies(flow, self.requested, self.intent):
+                if name not in values and mapping.applies(flow, requested, self.intent):
                     self.fill(name, mapping, values, used)
         return values
 
     def fill(self, name: str, mapping: SlotMapping, values: dict[str, Any], used: set[int]) -> None:
         if mapping.kind == "from_intent" and self.view.asked[:1] == [name]:
-            if mapping.intent == self.intent and self.sure >= self.limits.accept:
+            if self.chances.get(mapping.intent, 0.0) >= self.limits.accept:
                 values[name] = mapping.value
         elif mapping.kind == "from_entity":
             found = [
@@ -181,7 +197,14 @@ class _Reading:
             mapping.kind == "from_intent" and mapping.intent == self.intent
             for mapping in self.view.slots[self.view.asked[0]].mappings
         )
+        if self.view.slots[self.view.asked[0]].sensitive and self.intent not in self.starting():
+            return True  # 「验证码是493201」: whoever sends the code answers, whatever else the words around it sound like
         return mapped or (covered >= 0.8 * len(self.text) and self.sure < _SURELY) or self.only_digits()
+
+    def starting(self) -> frozenset[str]:
+        """Give the intents of the flows that people ask for, and of correction."""
+        flows = self.view.flows.by_intent.items()
+        return frozenset(intent for intent, flow in flows if not flow.is_pattern or flow.id == "pattern_correction")
 
     def leads_away(self, flow: Flow | None) -> bool:
         """Tell whether the message surely wants something else than what the conversation is at."""
@@ -220,7 +243,7 @@ class _Reading:
         ranking = self.parse["response_selector"]["faq"]["ranking"]
         if ranking[0]["confidence"] >= self.limits.faq:
             return [RunPattern("pattern_search", {"faq": ranking[0]["intent_response_key"], "about": self.city()})]
-        return [RunPattern("pattern_clarification", {"candidates": self.nearest()})]
+        return [RunPattern("pattern_clarification", {"candidates": self.nearest()[0]})]
 
     def city(self) -> str | None:
         """Give the one city that a question names; it is answered for that city without changing wallets."""
@@ -242,31 +265,39 @@ class _Reading:
         )
         if name is None or not free or not 0 < len(self.text) <= _FREE_TEXT_LENGTH or not re.search(r"\w", self.text):
             return []
+        if self.view.slots[name].sensitive and not re.search(r"\d", self.text):
+            return []  # a phone or a code has digits; without any these are other words
         return [SetSlot(name, self.text)]
+
+    def stray_code(self) -> list[Command]:
+        """Tell someone who sends a code that none is waited for: an old one, or one that was cancelled."""
+        if not self.only_digits() or not any(entity["entity"] == "code" for entity in self.entities):
+            return []
+        return [RunPattern("pattern_respond", {"intent": "no_code_waits"})]
 
     def only_digits(self) -> bool:
         return bool(self.text) and not re.search(r"[^\d\s.,,。-]", self.text)
 
     def unclear(self) -> list[Command]:
-        """Say that it was not understood: ask between likely readings, or admit it and offer the nearest questions."""
-        candidates = self.nearest()
-        if self.sure >= self.limits.clarify and candidates:
+        """Say that it was not understood: ask between likely readings, or admit it and offer the nearest."""
+        candidates, chance = self.nearest()
+        if chance >= self.limits.clarify:
             return [RunPattern("pattern_clarification", {"candidates": candidates})]
         return [RunPattern("pattern_cannot_handle", {"candidates": candidates})]
 
-    def nearest(self) -> list[dict[str, str]]:
-        """Give the likeliest flows and questions, best first, as things to press."""
+    def nearest(self) -> tuple[list[dict[str, str]], float]:
+        """Give the likeliest flows and questions, best first, as things to press, and the chance that it is one of them."""
         found: list[tuple[float, dict[str, str]]] = []
-        ranking = self.parse.get("intent_ranking", [])
-        for item in ranking:
-            flow = self.view.flows.by_intent.get(item["name"])
+        for intent, chance in self.chances.items():
+            flow = self.view.flows.by_intent.get(intent)
             if flow is not None and not flow.is_pattern:
-                found.append((item["confidence"], {"flow": flow.id, "payload": f"/{item['name']}"}))
+                found.append((chance, {"flow": flow.id, "payload": f"/{intent}"}))
         for item in self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])[:_CANDIDATES]:
             key = item["intent_response_key"]
             found.append((item["confidence"], {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}))
         found.sort(key=lambda pair: -pair[0])
-        return [candidate for chance, candidate in found[:_CANDIDATES] if chance > 0.02]
+        kept = [pair for pair in found[:_CANDIDATES] if pair[0] > _FAINT]
+        return [candidate for _, candidate in kept], sum(chance for chance, _ in kept)
 
 
 def _changes(values: Mapping[str, Any], view: View) -> list[Command]:

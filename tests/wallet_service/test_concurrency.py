@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from wallet_service import Wallet, WalletError
 
 
@@ -54,3 +56,38 @@ async def test_money_in_a_circle(till) -> None:
     await asyncio.gather(*(till.authorize(pair[0], order, code) for pair, order, code in zip(pairs, orders, codes, strict=True)))
     assert await till.held_by("王小明") + await till.held_by("李娜") == 580_000
     assert await till.held_by("王小明") == 500_010  # each of the ten rounds pays one fen more back than out
+
+
+async def test_a_caller_that_goes_away_breaks_nothing(till) -> None:
+    """Authorising is cut off at thirty different moments; repeating the key always ends in exactly one posting."""
+    for moment in range(30):
+        order = await till.propose("王小明", "李娜", 100)
+        code = await till.code(order)
+        task = asyncio.create_task(till.authorize("王小明", order, code, key=f"cut/{moment}"))
+        await asyncio.sleep(moment * 0.0004)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await till.authorize("王小明", order, code, key=f"cut/{moment}")).status == "posted"
+    assert await till.held_by("王小明") == 500_000 - 30 * 100
+    assert (await till.wallet.verify()).faults == ()
+
+
+async def test_a_cancellation_waits_for_the_transaction(till) -> None:
+    """What was under way is committed, the lock is free, and the caller is cancelled all the same."""
+    started = asyncio.Event()
+
+    async def rename() -> None:
+        async with till.wallet.database.write() as connection:
+            started.set()
+            await connection.exec_driver_sql("UPDATE users SET name = '王大明' WHERE name = '王小明'")
+            await connection.exec_driver_sql("UPDATE users SET name = '李大娜' WHERE name = '李娜'")
+
+    task = asyncio.create_task(rename())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await till.sql("SELECT name FROM users WHERE id IN (?, ?)", till.ids["王小明"], till.ids["李娜"]) == [
+        ("王大明",),
+        ("李大娜",),
+    ]

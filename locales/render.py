@@ -44,7 +44,7 @@ class Locale:
         self._environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False
         )
-        self._environment.filters.update(money=money, moment=moment, clock=clock, city_name=self.city_name)
+        self._environment.filters.update(money=money, moment=moment, clock=clock, day=day, city_name=self.city_name)
         self._templates: dict[str, Template] = {}
         for path in sorted(folder.glob("*.yml")):
             self._add(_read(path), path)
@@ -162,6 +162,11 @@ def moment(value: str | dt.datetime) -> str:
 def clock(value: str | dt.datetime) -> str:
     """Write a UTC time (ISO text or datetime) as hour:minute in Shanghai."""
     return f"{_local(value):%H:%M}"
+
+
+def day(value: str, shift: int = 0) -> dt.date:
+    """Read an ISO date, moved by some days: periods end before their end, and people name the last day in them."""
+    return dt.date.fromisoformat(value) + dt.timedelta(days=shift)
 
 
 def _local(value: str | dt.datetime) -> dt.datetime:

@@ -11,7 +11,8 @@ A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
 - ``again: true``: the very same message once more, with its message id (the answer must be the same);
 - ``later: minutes``: time passes (no message);
 - ``agent: take``, ``agent: back``, ``agent: close`` or ``agent: {say: text}``: what the desk does (no message);
-- ``balance: {NAME: yuan}``: the ledger must hold that (no message);
+- ``balance: {NAME: yuan}``: the ledger must hold that, in Xiamen or in ``NAME@city`` (no message);
+- ``phone: {NAME: [parts]}``: the newest message on that demo user's phone must hold these parts (no message);
 
 and what the answer must hold: ``bot: [parts in order of no matter which reply]``, ``not: [parts that must not appear]``,
 ``buttons: [titles]``, ``silent: true``.
@@ -37,9 +38,9 @@ from bot.app import App
 from bot.demo import demo_user
 from tests.conftest import Clock
 
-_TURNS = {"user", "code", "press", "image", "again", "later", "agent", "balance"}
+_TURNS = {"user", "code", "press", "image", "again", "later", "agent", "balance", "phone"}
 _CHECKS = {"bot", "not", "buttons", "silent"}
-_QUIET = {"later", "agent", "balance"}
+_QUIET = {"later", "agent", "balance", "phone"}
 
 
 class Player:
@@ -99,6 +100,10 @@ class Player:
             case "balance":
                 for name, yuan in turn["balance"].items():
                     await self.holds(name, yuan, where)
+            case "phone":
+                for name, parts in turn["phone"].items():
+                    newest = (await self.outbox(demo_user(name)))[0]["text"]
+                    assert all(part in newest for part in parts), f"{where}: {newest!r}"
 
     def check(self, turn: dict[str, Any], where: str) -> None:
         """Hold the answer against what the turn expects."""
@@ -140,9 +145,12 @@ class Player:
 
     async def code(self, phone: str, earlier: int = 0) -> str:
         """Read the newest code from the simulated phone, or one that came ``earlier`` codes before it."""
+        return str([message["code"] for message in await self.outbox(phone) if "code" in message][earlier])
+
+    async def outbox(self, phone: str) -> list[dict[str, Any]]:
+        """Read what came to the simulated phone, newest first."""
         async with self.session.get(self.server.make_url("/dev/outbox"), params={"to": phone}) as response:
-            messages = await response.json()
-        return str([message["code"] for message in messages if "code" in message][earlier])
+            return list(await response.json())
 
     async def with_wallets(self, text: str) -> str:
         """Put wallet numbers in the places that name their holders."""

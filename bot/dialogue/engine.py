@@ -155,7 +155,8 @@ class Engine:
         names = await self.runner.people.names(turn.person) if turn.person else ()
         parse = await asyncio.to_thread(self.interpreter.parse, text, turn.now, names, view.expects)
         turn.topic = parse["topic"]
-        if turn.topic not in ("human", "small_talk"):
+        understood = parse["intent"]["confidence"] >= self.limits.accept
+        if understood and turn.topic not in ("human", "small_talk", "other_out_of_scope"):
             turn.state.topic = turn.topic
         reading = {"intent": parse["intent"]["name"], "confidence": parse["intent"]["confidence"], "topic": parse["topic"]}
         return understand(parse, view, self.limits), reading

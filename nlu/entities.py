@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ class Entity:
     kind: str
     start: int
     end: int
-    value: Any
+    value: Any = field(hash=False)
     negated: bool = False
     problem: str | None = None
 
@@ -96,6 +96,9 @@ def _named(text: str, kind: str) -> list[Entity]:
     return [Entity(kind, match.start(), match.end(), values[match[0]]) for match in pattern.finditer(text)]
 
 
+_NEGATABLE = frozenset({"amount", "payee", "phone", "card", "biller", "city", "period", "wallet_id"})
+
+
 @functools.cache
 def _negations() -> tuple[re.Pattern[str], re.Pattern[str]]:
     found = words("negation")
@@ -105,10 +108,11 @@ def _negations() -> tuple[re.Pattern[str], re.Pattern[str]]:
 def _mark_negated(text: str, found: list[Entity]) -> list[Entity]:
     """Mark the values that the speaker takes back: not 300, no longer to Li Na."""
     before, after = _negations()
-    return [
-        replace(one, negated=True)
-        if one.kind in ("amount", "payee", "phone", "card", "biller", "city", "period", "wallet_id")
-        and (before.search(text, 0, one.start) or after.match(text, one.end))
-        else one
-        for one in found
-    ]
+    denied = {one: match.start() for one in found if one.kind in _NEGATABLE and (match := before.search(text, 0, one.start))}
+    starts = set(denied.values())
+    marked = []
+    for one in found:
+        behind = after.match(text, one.end) if one.kind in _NEGATABLE else None
+        own = behind is not None and not any(behind.start() <= start < behind.end() for start in starts)
+        marked.append(replace(one, negated=True) if one in denied or own else one)
+    return marked

@@ -24,13 +24,13 @@ class Kind(Protocol):
         ...
 
 
-_EVIDENCE = frozenset({"amount", "amount_vague", "payee"})
+_SUMS = frozenset({"amount", "amount_vague"})
 
 
 @functools.cache
 def _patterns() -> dict[str, re.Pattern[str]]:
     found = words("guards")
-    patterns = {name: re.compile(one_of(found[name])) for name in ("questions", "favours", "knowing", "verbs")}
+    patterns = {name: re.compile(one_of(found[name])) for name in ("questions", "favours", "knowing", "verbs", "payee_words")}
     patterns["denied"] = re.compile(
         f"{one_of(found['denials'])}{one_of([*found['denied_between'], ''])}{one_of([*found['denied_between'], ''])}$"
     )
@@ -44,7 +44,7 @@ def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> l
     intents = [label for label in words("guards")["money_intents"] if label in labels]
     if _is_question(text, entities) or _is_denied(text):
         return intents
-    if any(one.kind in _EVIDENCE and not one.negated for one in entities):
+    if _is_named(text, entities):
         return []
     return [label for label in intents if not _patterns()[f"needs {label}"].search(text)]
 
@@ -53,8 +53,14 @@ def _is_question(text: str, entities: Sequence[Kind]) -> bool:
     patterns = _patterns()
     if not patterns["questions"].search(text):
         return False
-    named = any(one.kind in _EVIDENCE and not one.negated for one in entities)
-    return not (named and patterns["favours"].search(text) and not patterns["knowing"].search(text))
+    favour = patterns["favours"].search(text) and not patterns["knowing"].search(text)
+    return not (favour and _is_named(text, entities))
+
+
+def _is_named(text: str, entities: Sequence[Kind]) -> bool:
+    """Tell whether a sum is named, or somebody with a word of paying."""
+    given = {one.kind for one in entities if not one.negated}
+    return bool(given & _SUMS) or ("payee" in given and _patterns()["payee_words"].search(text) is not None)
 
 
 def _is_denied(text: str) -> bool:

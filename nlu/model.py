@@ -95,7 +95,9 @@ class Neighbours:
     def votes(self, vectors: Floats) -> Floats:
         """Give the log share of each label among the neighbours, one row a sentence."""
         closeness = np.exp(_SHARPNESS * (_unit(vectors - self.mean) @ self.rows.T))
-        shares = np.stack([np.bincount(self.labels, weights=row, minlength=self.size) for row in closeness])
+        shares = np.zeros((len(vectors), self.size))
+        for place, row in enumerate(closeness):
+            shares[place] = np.bincount(self.labels, weights=row, minlength=self.size)
         out: Floats = np.log(shares / shares.sum(axis=1, keepdims=True) + _LEAST_SHARE).astype(np.float32)
         return out
 

@@ -265,7 +265,9 @@ def test_a_sum_that_cannot_be_moved_is_marked(text: str, expected: tuple[int | N
     assert (one.fen, one.problem) == expected
 
 
-@pytest.mark.parametrize(("text", "fen"), {"50": 5000, "五十": 5000, "三": 300, "1.2万": 1200000, "一千二": 120000, "就50吧": 5000}.items())
+@pytest.mark.parametrize(
+    ("text", "fen"), {"50": 5000, "五十": 5000, "三": 300, "1.2万": 1200000, "一千二": 120000, "就50吧": 5000}.items()
+)
 def test_a_bare_number_answers_how_much(text: str, fen: int) -> None:
     """A number alone is a sum only when one is being asked for."""
     assert amounts(text) == []
@@ -324,4 +326,9 @@ def test_no_jumble_gives_a_sum_of_part_of_its_digits(text: str) -> None:
     numerals = "0123456789零一二两三五十百千万亿"
     for one in find_amounts(normal, expects="amount"):
         if not one.vague:
-            assert normal[one.start - 1 : one.start] == "" or normal[one.start - 1] not in numerals + "." or one.start == 0 or normal[one.start - 1] in "元块毛角分钱"
+            assert (
+                normal[one.start - 1 : one.start] == ""
+                or normal[one.start - 1] not in numerals + "."
+                or one.start == 0
+                or normal[one.start - 1] in "元块毛角分钱"
+            )

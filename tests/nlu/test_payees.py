@@ -112,7 +112,10 @@ def payees(text: str, names: tuple[str, ...] = CONTACTS, expects: str | None = N
     """Find the payees of a message as it was typed."""
     normal = normal_form(text)
     found = find_payees(normal.text, names=names, expects=expects)
-    return [one.value if one.value in names or not one.value.isascii() else text[slice(*normal.span(one.start, one.end))] for one in found]
+    return [
+        one.value if one.value in names or not one.value.isascii() else text[slice(*normal.span(one.start, one.end))]
+        for one in found
+    ]
 
 
 @pytest.mark.parametrize(("text", "expected"), FOUND.items())

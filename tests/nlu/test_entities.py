@@ -1,0 +1,115 @@
+"""All entities of a message together: kinds, spans, values taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlu.entities import find_entities, normal_form
+
+NOW = datetime(2026, 11, 18, 4, tzinfo=UTC)
+NAMES = ("李娜", "张三丰")
+
+
+def entities(text: str, expects: str | None = None) -> list[dict[str, Any]]:
+    """Find the entities of a message as it was typed, in the parse form."""
+    normal = normal_form(text)
+    return [one.to_json(normal) for one in find_entities(normal.text, NOW, NAMES, expects)]
+
+
+def kinds(text: str, expects: str | None = None) -> dict[str, Any]:
+    """Give entity → value, for messages that name each once."""
+    return {one["entity"]: one["value"] for one in entities(text, expects)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    {
+        "给13800000002转50": {"phone": "13800000002", "amount": 5000},
+        "转给 138 0000 0002 五十": {"phone": "13800000002", "amount": 5000},
+        "转给138-0000-0002": {"phone": "13800000002"},
+        "+86 13800000002": {"phone": "13800000002"},
+        "8613800000002": {"phone": "13800000002"},
+        "手机号１３８００００００２２": {"phone": "13800000022", "slot": "phone"},
+        "绑定6228482898203884775": {"card": "6228482898203884775"},
+        "卡号 6228 4828 9820 3884 775": {"card": "6228482898203884775", "slot": "card"},
+        "4111111111111111": {"card": "4111111111111111"},
+        "4111111111111112": {},
+        "转50到8010000000017": {"amount": 5000, "wallet_id": "8010000000017"},
+        "订单号T20261118000123": {"order": "T20261118000123"},
+        "查一下单号 20261118123456789012": {"order": "20261118123456789012"},
+        "493201": {"code": "493201"},
+        "验证码是493201": {"code": "493201", "slot": "code"},
+        "转账123456元": {"amount": 12345600},
+        "换到青岛": {"city": "qingdao"},
+        "我在重庆": {"city": "chongqing"},
+        "蘭州": {"city": "lanzhou"},
+        "交电费50": {"biller": "electricity", "amount": 5000},
+        "水费多少": {"biller": "water"},
+        "给手机充100话费": {"amount": 10000, "biller": "phone", "slot": "phone"},
+        "收款人错了": {"slot": "payee"},
+        "金额写错了": {"slot": "amount"},
+        "收钱的人不对": {"slot": "payee"},
+        "给李娜转200块": {"payee": "李娜", "amount": 20000},
+        "给张三丰转一百多": {"payee": "张三丰", "amount_vague": "一百多"},
+        "上个月给李娜转了多少": {"payee": "李娜", "period": {"start": "2026-10-01", "end": "2026-11-01"}},
+        "": {},
+    }.items(),
+)
+def test_a_message_gives_its_entities(text: str, expected: dict[str, Any]) -> None:
+    """Each kind is found with its value, and nothing that is not there."""
+    assert kinds(text) == expected
+
+
+def test_what_is_expected_decides_what_six_digits_are() -> None:
+    """Six digits are a code, unless a sum was asked for."""
+    assert kinds("123456", "code") == {"code": "123456"}
+    assert kinds("123456", "amount") == {"amount": 12345600}
+    assert kinds("493 201", "code") == {"code": "493201"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    {
+        "不是300,是500": [(30000, True), (50000, False)],
+        "300不对应该是500": [(30000, True), (50000, False)],
+        "不是300块 是500块": [(30000, True), (50000, False)],
+        "别给李娜了给张三丰": [("李娜", True), ("张三丰", False)],
+        "不是给李娜,是给张三丰": [("李娜", True), ("张三丰", False)],
+        "给张三丰,不是李娜": [("张三丰", False), ("李娜", True)],
+        "不要转200了,转50": [(20000, True), (5000, False)],
+        "不对 是15块": [(1500, False)],
+        "改成500": [(50000, False)],
+        "李娜写错了,是王小明": [("李娜", True), ("王小明", False)],
+        "是500不是300": [(50000, False), (30000, True)],
+    }.items(),
+)
+def test_a_value_taken_back_is_negated(text: str, expected: list[tuple[Any, bool]]) -> None:
+    """In a correction the old value is marked and the new one is not."""
+    found = [one for one in entities(text) if one["entity"] in ("amount", "payee")]
+    assert [(one["value"], one.get("negated", False)) for one in found] == expected
+
+
+def test_spans_are_exact_in_the_original() -> None:
+    """Full-width, traditional and invisible characters before an entity do not move its span."""
+    text = "請\u200b給　張三豐　轉　５００　塊"
+    found = {one["entity"]: text[one["start"] : one["end"]] for one in entities(text)}
+    assert found == {"payee": "張三豐", "amount": "５００　塊"}
+
+
+@given(
+    st.text(alphabet="给转李娜张三丰500元二百五块 ,不是13800000002昨天上月电费青岛8订单号", max_size=40),
+    st.sampled_from([None, "amount", "payee", "code"]),
+)
+def test_no_two_entities_overlap(text: str, expects: str | None) -> None:
+    """However entities are jumbled, each character belongs to one at most and each span reads as its text."""
+    found = entities(text, expects)
+    last = 0
+    for one in found:
+        assert last <= one["start"] < one["end"] <= len(text)
+        assert text[one["start"] : one["end"]] == one["text"]
+        last = one["end"]

@@ -32,10 +32,11 @@ from bot.pictures import read_qr
 from handlers.wallet_action import using
 from locales import Locale
 from nlu import Interpreter
-from wallet_service import Wallet
+from wallet_service import LoginLimit, Wallet
 
 ROOT = Path(__file__).parent.parent
 PATTERNS = Path(__file__).parent / "dialogue" / "patterns.yml"
+_DEMO_LOGINS = LoginLimit(per_ten_minutes=1_000, per_day=10_000)  # the demo's few phones are shared by whoever tries it
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,10 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open everything but the doors; the demo's data is loaded into an empty database."""
     async with AsyncExitStack() as stack:
-        wallet = await stack.enter_async_context(Wallet.open(settings.database_url, secret=settings.secret_key, clock=clock))
+        limit = _DEMO_LOGINS if settings.demo else None
+        wallet = await stack.enter_async_context(
+            Wallet.open(settings.database_url, secret=settings.secret_key, clock=clock, login_limit=limit)
+        )
         await migrate(wallet.database)
         await check(wallet.database)
         if settings.demo:

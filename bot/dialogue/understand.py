@@ -231,7 +231,11 @@ class _Reading:
     def lead(self, flow: Flow) -> list[Command]:
         """Follow an intent: a repair pattern, the flow at work, an interrupted one, or a new one."""
         if flow.is_pattern:
-            return [RunPattern(flow.id, {"intent": self.intent, "faq": self.answer_on_topic(), "about": self.city()})]
+            keys = self.answers_on_topic()
+            if len(keys) > 1 and self.is_question(self.intent):
+                return [RunPattern("pattern_clarification", {"candidates": [_question(key) for key in keys[:_CANDIDATES]]})]
+            answer = keys[0] if len(keys) == 1 else None
+            return [RunPattern(flow.id, {"intent": self.intent, "faq": answer, "about": self.city()})]
         if any(frame.flow == flow.id for frame in self.view.chain):
             return [Proceed()]
         if any(frame.flow == flow.id for frame in self.view.state.frames):
@@ -243,18 +247,21 @@ class _Reading:
         ranking = self.parse["response_selector"]["faq"]["ranking"]
         if ranking[0]["confidence"] >= self.limits.faq:
             return [RunPattern("pattern_search", {"faq": ranking[0]["intent_response_key"], "about": self.city()})]
-        return [RunPattern("pattern_clarification", {"candidates": self.nearest()[0]})]
+        candidates, _ = self.nearest()
+        return [RunPattern("pattern_clarification", {"candidates": candidates})] if candidates else self.unclear()
 
     def city(self) -> str | None:
         """Give the one city that a question names; it is answered for that city without changing wallets."""
         cities = {entity["value"] for entity in self.entities if entity["entity"] == "city"}
         return cities.pop() if len(cities) == 1 else None
 
-    def answer_on_topic(self) -> str | None:
-        """Give the likeliest question on the topic of the message, for wishes that end in an answer."""
+    def answers_on_topic(self) -> list[str]:
+        """Give the questions on the topic of the message, likeliest first; only one when it stands out among them."""
         ranking = self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])
-        fitting = (item["intent_response_key"] for item in ranking if item["topic"] == self.parse["topic"])
-        return next(fitting, None)
+        fitting = [item for item in ranking if item["topic"] == self.parse["topic"]]
+        if fitting and fitting[0]["confidence"] > sum(item["confidence"] for item in fitting) / 2:
+            del fitting[1:]
+        return [item["intent_response_key"] for item in fitting]
 
     def free_text(self) -> list[Command]:
         """Take the whole message as the answer, where the question allows it."""
@@ -293,11 +300,14 @@ class _Reading:
             if flow is not None and not flow.is_pattern:
                 found.append((chance, {"flow": flow.id, "payload": f"/{intent}"}))
         for item in self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])[:_CANDIDATES]:
-            key = item["intent_response_key"]
-            found.append((item["confidence"], {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}))
+            found.append((item["confidence"], _question(item["intent_response_key"])))
         found.sort(key=lambda pair: -pair[0])
         kept = [pair for pair in found[:_CANDIDATES] if pair[0] > _FAINT]
         return [candidate for _, candidate in kept], sum(chance for chance, _ in kept)
+
+
+def _question(key: str) -> dict[str, str]:
+    return {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}
 
 
 def _changes(values: Mapping[str, Any], view: View) -> list[Command]:

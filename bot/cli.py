@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as fault:
-        if type(fault).__name__ not in ("ConfigurationError", "SchemaError", "SourceError", "BadRequest", "TelegramSetupError"):
+        if type(fault).__name__ not in ("ConfigurationError", "SchemaError", "SourceError", "DataError", "TelegramSetupError"):
             raise
         print(fault, file=sys.stderr)
         return 2
@@ -200,7 +200,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     import nlu
 
     _must_exist(options.file)
-    print(json.dumps(nlu.evaluate(Path(options.file)), ensure_ascii=False, indent=1, default=vars))
+    print(json.dumps(nlu.evaluate(Path(options.file)).to_json(), ensure_ascii=False, indent=1))
     return 0
 
 
@@ -230,14 +230,20 @@ async def _verify() -> int:
 
 async def _add_agent(options: argparse.Namespace) -> int:
     from bot.desk.agents import add_agent
+    from bot.desk.errors import BadRequest
     from bot.migrations import check
+    from locales import Locale
     from wallet_service import Wallet
 
     settings = _settings(demo=False)
     asked = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
         await check(wallet.database)
-        agent = await add_agent(wallet.database, options.name, asked, options.role)
+        try:
+            agent = await add_agent(wallet.database, options.name, asked, options.role)
+        except BadRequest as fault:
+            words = Locale.load().word("ui", f"desk_error_{fault.code}")
+            raise SettingsError(words.format(**fault.facts)) from fault
     print(f"{agent.name} can log in at /desk")
     return 0
 

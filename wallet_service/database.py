@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from wallet_service import patience
+from wallet_service import driver
 from wallet_service.errors import ConfigurationError
 
 BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
@@ -70,11 +70,11 @@ class Database:
         if url.get_backend_name() != "sqlite":
             return Database(create_async_engine(url, pool_pre_ping=True))
         # The driver must not begin transactions of its own: its deferred BEGIN lets two tasks check one balance.
-        driver = {"isolation_level": None, "async_creator_fn": patience.connect}
-        writer = create_async_engine(url, connect_args=driver, pool_size=1, max_overflow=0)
+        options = {"isolation_level": None, "async_creator_fn": driver.connect}
+        writer = create_async_engine(url, connect_args=options, pool_size=1, max_overflow=0)
         reader = create_async_engine(
             url,
-            connect_args=driver,
+            connect_args=options,
             pool_size=READERS,
             max_overflow=READERS,
             isolation_level="AUTOCOMMIT",
@@ -91,7 +91,7 @@ class Database:
         """Give a connection in autocommit, for statements that each stand alone."""
         async with self._reader.connect() as connection:
             yield connection
-        patience.let_go()
+        driver.let_go()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -103,7 +103,7 @@ class Database:
             if self.is_sqlite:
                 await stack.enter_async_context(self._queue)
             yield await stack.enter_async_context(self._writer.begin())
-        patience.let_go()
+        driver.let_go()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -118,7 +118,7 @@ class Database:
                 yield connection
             finally:
                 await connection.exec_driver_sql("ROLLBACK")
-        patience.let_go()
+        driver.let_go()
 
     async def close(self) -> None:
         """Close every connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<enti
 _SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
 _FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
 _CANDIDATES = 3
+_ANSWERED = frozenset({"pattern_topic_question", "pattern_not_offered"})  # what the facts answer, as they do a question
 _FAINT = 0.02  # a reading less likely than this is not worth a button
 _WITH_VALUES = frozenset({"pattern_correction", "pattern_deny", "pattern_chitchat", "pattern_continue_flow"})  # 「不对，是15块」
 
@@ -91,7 +92,7 @@ def press(payload: str, view: View, limits: Thresholds) -> list[Command]:
         return _fill(known, view)
     entities = json.loads(match["entities"] or "{}")
     if match["intent"] == "faq":
-        return [RunPattern("pattern_search", {"faq": entities["key"]})]
+        return [RunPattern("pattern_search", {"faq": entities["key"], "about": entities.get("city")})]
     if match["intent"] == "correct":
         return [CorrectSlots({entities["slot"]: None})]
     parse = {
@@ -140,7 +141,7 @@ class _Reading:
 
     def is_question(self, intent: str) -> bool:
         flow = self.view.flows.by_intent.get(intent)
-        return intent == "faq" or (flow is not None and flow.id == "pattern_topic_question")
+        return intent == "faq" or (flow is not None and flow.id in _ANSWERED)
 
     def commands(self) -> list[Command]:
         """Give what the message says about the session (the city), then what it asks for."""
@@ -232,8 +233,8 @@ class _Reading:
         """Follow an intent: a repair pattern, the flow at work, an interrupted one, or a new one."""
         if flow.is_pattern:
             keys = self.answers_on_topic()
-            if len(keys) > 1 and self.is_question(self.intent):
-                return [RunPattern("pattern_clarification", {"candidates": [_question(key) for key in keys[:_CANDIDATES]]})]
+            if len(keys) > 1 and flow.id == "pattern_topic_question":
+                return [RunPattern("pattern_clarification", {"candidates": [self.offered(key) for key in keys[:_CANDIDATES]]})]
             answer = keys[0] if len(keys) == 1 else None
             return [RunPattern(flow.id, {"intent": self.intent, "faq": answer, "about": self.city()})]
         if any(frame.flow == flow.id for frame in self.view.chain):
@@ -244,9 +245,9 @@ class _Reading:
 
     def question(self) -> list[Command]:
         """Answer a question when one answer stands out; otherwise offer the nearest."""
-        ranking = self.parse["response_selector"]["faq"]["ranking"]
-        if ranking[0]["confidence"] >= self.limits.faq:
-            return [RunPattern("pattern_search", {"faq": ranking[0]["intent_response_key"], "about": self.city()})]
+        best = self.answers()[0]
+        if self.sure * best["confidence"] / self.chances["faq"] >= self.limits.faq:
+            return [RunPattern("pattern_search", {"faq": best["intent_response_key"], "about": self.city()})]
         candidates, _ = self.nearest()
         return [RunPattern("pattern_clarification", {"candidates": candidates})] if candidates else self.unclear()
 
@@ -257,11 +258,20 @@ class _Reading:
 
     def answers_on_topic(self) -> list[str]:
         """Give the questions on the topic of the message, likeliest first; only one when it stands out among them."""
-        ranking = self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])
-        fitting = [item for item in ranking if item["topic"] == self.parse["topic"]]
+        fitting = [item for item in self.answers() if item["topic"] == self.parse["topic"]]
         if fitting and fitting[0]["confidence"] > sum(item["confidence"] for item in fitting) / 2:
             del fitting[1:]
         return [item["intent_response_key"] for item in fitting]
+
+    def answers(self) -> Sequence[Mapping[str, Any]]:
+        """Give the answers that the facts have, likeliest first."""
+        ranking: Sequence[Mapping[str, Any]] = self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])
+        return ranking
+
+    def offered(self, key: str) -> dict[str, str]:
+        """Give a question as something to press; the city that was named stays with it."""
+        about = {"city": city} if (city := self.city()) else {}
+        return {"faq": key, "payload": f"/faq{json.dumps({'key': key, **about})}"}
 
     def free_text(self) -> list[Command]:
         """Take the whole message as the answer, where the question allows it."""
@@ -299,15 +309,10 @@ class _Reading:
             flow = self.view.flows.by_intent.get(intent)
             if flow is not None and not flow.is_pattern:
                 found.append((chance, {"flow": flow.id, "payload": f"/{intent}"}))
-        for item in self.parse.get("response_selector", {}).get("faq", {}).get("ranking", [])[:_CANDIDATES]:
-            found.append((item["confidence"], _question(item["intent_response_key"])))
+        found += [(item["confidence"], self.offered(item["intent_response_key"])) for item in self.answers()[:_CANDIDATES]]
         found.sort(key=lambda pair: -pair[0])
         kept = [pair for pair in found[:_CANDIDATES] if pair[0] > _FAINT]
         return [candidate for _, candidate in kept], sum(chance for chance, _ in kept)
-
-
-def _question(key: str) -> dict[str, str]:
-    return {"faq": key, "payload": f"/faq{json.dumps({'key': key})}"}
 
 
 def _changes(values: Mapping[str, Any], view: View) -> list[Command]:

@@ -14,7 +14,7 @@ import structlog
 from bot.dialogue.commands import Command, RunPattern, SetSlot
 from bot.dialogue.runner import Runner, Turn
 from bot.dialogue.stack import State
-from bot.dialogue.store import Conversation, Event, Kept, Store
+from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
 from bot.dialogue.understand import Thresholds, View, press, understand
 from bot.messages import Inbound, Outcome, Reply
 
@@ -193,17 +193,17 @@ class Engine:
         door = (inbound.channel, inbound.sender)
         changed = turn.person != before.person
         entering = changed and before.person is None
-        state = turn.state.to_json(self.runner.slots)
+        state, leave = turn.state.to_json(self.runner.slots), None
         if changed and not entering:
-            state = State(session=turn.state.session).to_json(self.runner.slots)
-        kept = Kept(state, turn.person if entering else before.person, outcome, turn.events)
+            state, leave = State(session=turn.state.session).to_json(self.runner.slots), await self._elsewhere(turn)
+        kept = Kept(state, turn.person if entering else before.person, outcome, turn.events, leave)
         if not await self.store.keep(before, *door, inbound.message_id, kept, _ms(turn.now)):
             return None
         self.heard()
         if entering and turn.person is not None:
             await self._join(door, before.id, turn.person)
-        elif changed:
-            await self._part(door, turn)
+        elif leave is not None and not await self.store.doors_of(before.id):
+            await self.runner.handoffs.leave(before.id)  # nobody is there any more to be served
         return outcome
 
     async def _join(self, door: tuple[str, str], conversation_id: int, person: int) -> None:
@@ -222,17 +222,11 @@ class Engine:
             if await self.store.move(source, target, door, states, _ms(self.clock())):
                 return
 
-    async def _part(self, door: tuple[str, str], turn: Turn) -> None:
-        """Another person logged in here, or the person logged out: the old conversation stays theirs, this door leaves it."""
-        at = _ms(turn.now)
+    async def _elsewhere(self, turn: Turn) -> Leave:
+        """Say where this door goes after a log-out or another person's log-in; the old conversation stays its person's."""
         theirs = await self.store.latest_of(turn.person, besides=turn.conversation) if turn.person else None
-        if theirs is not None:
-            await self.store.point(*door, theirs, at)
-        else:
-            clean = State(session={"city": turn.state.session.get("city")})
-            await self.store.start_clean(*door, turn.person, clean.to_json(self.runner.slots), at)
-        if not await self.store.doors_of(turn.conversation):
-            await self.runner.handoffs.leave(turn.conversation)  # nobody is there any more to be served
+        clean = State(session={"city": turn.state.session.get("city")})
+        return Leave(theirs, turn.person, clean.to_json(self.runner.slots))
 
     @asynccontextmanager
     async def _conversation(self, inbound: Inbound) -> AsyncIterator[Conversation]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.messages import Outcome, Reply
@@ -94,6 +95,15 @@ class Conversation:
     outcome: Outcome | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Where a door goes whose log-in ended: to another conversation, or to a clean one with this person and state."""
+
+    to: int | None
+    person: int | None
+    state: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class Kept:
     """What one turn leaves behind."""
@@ -102,6 +112,7 @@ class Kept:
     person: int | None
     outcome: Outcome
     events: list[Event] = field(default_factory=list)
+    leave: Leave | None = None
 
 
 def outcome_to_text(outcome: Outcome) -> str:
@@ -186,13 +197,16 @@ class Store:
                 await connection.execute(sa.insert(doors).values(door))
 
     async def keep(self, before: Conversation, channel: str, sender: str, message_id: str, kept: Kept, at: int) -> bool:
-        """Commit one turn: state, replies and events together. False when the conversation changed meanwhile."""
+        """Commit one turn: state, replies, events and where the door goes. False when the conversation changed meanwhile."""
         async with self.database.write() as connection:
             if not await _advance(connection, before, kept.state, kept.person, at):
                 return False
             turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
             await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(kept.outcome)})
             await _append(connection, before.id, kept.events)
+            if (leave := kept.leave) is not None:
+                to = leave.to or await _new_conversation(connection, leave.state, leave.person, at)
+                await connection.execute(_point(channel, sender, to, at))
         return True
 
     async def change(self, before: Conversation, state: Mapping[str, Any], new: Sequence[Event], at: int) -> bool:
@@ -211,15 +225,18 @@ class Store:
     async def keep_silent(self, before: Conversation, channel: str, sender: str, message_id: str, event: Event) -> bool:
         """Keep a message that goes to the agent who holds the conversation: recorded and deduplicated, answered by nobody here.
 
-        False when the holder changed meanwhile.
+        False when the holder changed meanwhile, or another process kept this very message.
         """
-        async with self.database.write() as connection:
-            held = sa.select(conversations.c.holder).where(conversations.c.id == before.id).with_for_update()
-            if (await connection.execute(held)).scalar_one() != before.holder:
-                return False
-            turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
-            await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(Outcome())})
-            await _append(connection, before.id, [event])
+        try:
+            async with self.database.write() as connection:
+                held = sa.select(conversations.c.holder).where(conversations.c.id == before.id).with_for_update()
+                if (await connection.execute(held)).scalar_one() != before.holder:
+                    return False
+                turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
+                await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(Outcome())})
+                await _append(connection, before.id, [event])
+        except IntegrityError:
+            return False
         return True
 
     async def latest_of(self, person: int, *, besides: int) -> int | None:
@@ -236,28 +253,13 @@ class Store:
         ``states`` are the two new states, of the source and of the target.
         """
         async with self.database.write() as connection:
-            if not await _advance(connection, source, states[0], source.person, at):
+            if not await _advance(connection, source, states[0], None, at):  # empty from now on, and nobody's
                 return False
             if not await _advance(connection, to, states[1], to.person, at):
                 await connection.rollback()
                 return False
-            moved = sa.update(doors).where(doors.c.channel == door[0], doors.c.sender == door[1])
-            await connection.execute(moved.values(conversation_id=to.id, used_at=at))
+            await connection.execute(_point(*door, to.id, at))
         return True
-
-    async def point(self, channel: str, sender: str, conversation_id: int, at: int) -> None:
-        """Point this end of a channel to another conversation."""
-        door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
-        async with self.database.write() as connection:
-            await connection.execute(door.values(conversation_id=conversation_id, used_at=at))
-
-    async def start_clean(self, channel: str, sender: str, person: int | None, state: Mapping[str, Any], at: int) -> int:
-        """Give this end of a channel a conversation of its own."""
-        async with self.database.write() as connection:
-            new_id = await _new_conversation(connection, state, person, at)
-            door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
-            await connection.execute(door.values(conversation_id=new_id, used_at=at))
-        return new_id
 
     async def doors_of(self, conversation_id: int) -> tuple[tuple[str, str], ...]:
         """List the (channel, sender) ends that point to a conversation, the last used first."""
@@ -319,6 +321,11 @@ async def _new_conversation(connection: AsyncConnection, state: Mapping[str, Any
     values = {"person": person, "version": 1, "state": dumps(state), "updated_at": at}
     result = await connection.execute(sa.insert(conversations).values(values).returning(conversations.c.id))
     return int(result.scalar_one())
+
+
+def _point(channel: str, sender: str, conversation_id: int, at: int) -> sa.Update:
+    door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
+    return door.values(conversation_id=conversation_id, used_at=at)
 
 
 async def _advance(

@@ -21,7 +21,7 @@ from bot.desk.routes import desk_routes
 from bot.desk.service import Desk
 from bot.desk.store import Agent, Place, Role
 from bot.desk.tables import agents
-from bot.dialogue.store import Conversation, Event, Store
+from bot.dialogue.store import Conversation, Event, Store, doors
 from bot.migrations import migrate
 from locales import Locale
 from wallet_service import Database
@@ -73,6 +73,12 @@ class House:
             clock=self.clock,
         )
         self.accounts = Accounts(self.database, clock=self.clock)
+
+    async def point(self, channel: str, sender: str, conversation_id: int) -> None:
+        """Point an end of a channel to another conversation, as a log-in does."""
+        door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
+        async with self.database.write() as connection:
+            await connection.execute(door.values(conversation_id=conversation_id))
 
     async def _deliver(self, channel: str, sender: str) -> None:
         if self.failing:

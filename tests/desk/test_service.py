@@ -130,7 +130,7 @@ async def test_an_agents_words_reach_every_door(house: House) -> None:
     """A reply is recorded once and waits at each end that points to the conversation, marked as a human's."""
     conversation, handoff = await house.waiting()
     await house.store.open("telegram", "77", {}, house.clock.now)
-    await house.store.point("telegram", "77", conversation.id, house.clock.now)
+    await house.point("telegram", "77", conversation.id)
     agent = await house.agent()
     await house.desk.take(handoff, agent)
     await house.pushed()
@@ -160,7 +160,7 @@ async def test_words_for_nobody_are_recorded_and_reported(house: House) -> None:
     agent = await house.agent()
     await house.desk.take(handoff, agent)
     other = await house.customer("bob")
-    await house.store.point("web", "ann", other.id, house.clock.now)
+    await house.point("web", "ann", other.id)
     assert await house.desk.say(handoff, agent, "您还在吗", "k1") == 0
 
 

@@ -7,6 +7,7 @@ A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
   ``code: {of: NAME, earlier: 1, say: "it is {spaced}"}``: the code before the newest, put into words (``code``, ``spaced`` or
   full-width ``wide``);
 - ``press: title``: the button of that title, in the newest reply that offers it;
+- ``press_old: title``: the first button of that title in the whole conversation, pressed before or long gone by;
 - ``image: qr text`` or ``image: blank``: a picture;
 - ``again: true``: the very same message once more, with its message id (the answer must be the same);
 - ``later: minutes``: time passes (no message);
@@ -38,7 +39,7 @@ from bot.app import App
 from bot.demo import demo_user
 from tests.conftest import Clock
 
-_TURNS = {"user", "code", "press", "image", "again", "later", "agent", "balance", "phone"}
+_TURNS = {"user", "code", "press", "press_old", "image", "again", "later", "agent", "balance", "phone"}
 _CHECKS = {"bot", "not", "buttons", "silent"}
 _QUIET = {"later", "agent", "balance", "phone"}
 
@@ -51,6 +52,7 @@ class Player:
         self.sender, self.city = uuid4().hex, None
         self.last: dict[str, Any] = {}
         self.replies: list[dict[str, Any]] = []
+        self.seen: dict[str, str] = {}
         self.agent: Any = None
 
     async def play(self, case: dict[str, Any]) -> None:
@@ -87,6 +89,8 @@ class Player:
                 found = [b for r in reversed(self.replies) for b in r.get("buttons", []) if b["title"] == turn["press"]]
                 assert found, f"{where}: no such button among {[b['title'] for r in self.replies for b in r.get('buttons', [])]}"
                 await self.say(found[0]["payload"])
+            case "press_old":
+                await self.say(self.seen[turn["press_old"]])
             case "image":
                 await self.send({"message": "", "attachments": [{"type": "image", "data": picture(turn["image"])}]})
             case "again":
@@ -142,6 +146,8 @@ class Player:
         async with self.session.post(url, json=body, headers={"Authorization": "Bearer demo"}) as response:
             assert response.status == 200, await response.text()
             self.replies = await response.json()
+        for button in (button for reply in self.replies for button in reply.get("buttons", [])):
+            self.seen.setdefault(button["title"], button["payload"])
 
     async def code(self, phone: str, earlier: int = 0) -> str:
         """Read the newest code from the simulated phone, or one that came ``earlier`` codes before it."""
@@ -164,7 +170,7 @@ class Player:
         from bot.desk.agents import add_agent
 
         if self.agent is None:
-            self.agent = await add_agent(self.app.wallet.database, "客服小周", "a long password", "agent")
+            self.agent = await add_agent(self.app.wallet.database, "小周", "a long password", "agent")
         overview = await self.app.desk.overview(self.agent)
         if act == "take":
             await self.app.desk.take(overview.queue[0].id, self.agent)

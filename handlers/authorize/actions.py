@@ -26,6 +26,7 @@ class ShowOrder(WalletAction):
             payee_name=order.payee_name_masked,
             payee_phone=order.payee_phone_masked,
             payee_city=order.payee_city,
+            order_city=order.city,
             order_amount=order.amount,
             fee=order.fee,
             own_phone=person.phone_masked,
@@ -82,6 +83,8 @@ class Authorize(WalletAction):
         turn.say(
             "utter_order_posted",
             payee_name=order.payee_name_masked,
+            payee_phone=order.payee_phone_masked,
+            order_city=order.city,
             order_amount=order.amount,
             fee=order.fee,
             receipt_no=order.receipt_no,

@@ -13,6 +13,7 @@ from bot.dialogue.actions import ActionResult, Actions, make_tracker
 from bot.dialogue.commands import Command, CorrectSlots, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
 from bot.dialogue.domain import Slot
 from bot.dialogue.flows import END, Flow, Flows, Step
+from bot.dialogue.masking import masked
 from bot.dialogue.stack import Frame, State
 from bot.dialogue.store import Event
 from bot.messages import Button, Reply
@@ -154,9 +155,11 @@ class Runner:
         if pattern == "pattern_cannot_handle":
             state.misses += 1
         working = state.working(self.flows)
+        name = self.locale.word("flow_names", working.flow) if working else None
         facts: dict[str, Any] = {
             "flow": working.flow if working else None,
-            "flow_name": self.locale.word("flow_names", working.flow) if working else None,
+            "flow_name": name,
+            "back": None if state.top is not None and state.top.flow == "pattern_continue_interrupted" else name,
             "misses": state.misses,
             "topic": turn.topic,
             "candidates": [],
@@ -185,7 +188,8 @@ class Runner:
             for frame in state.chain(state.top, self.flows):
                 if name in frame.checked:
                     frame.checked.remove(name)
-            turn.note("slot", name=name, value=None if slot.sensitive else value)
+            shown = masked(value, everything=False) if isinstance(value, str) else value
+            turn.note("slot", name=name, value=None if slot.sensitive else shown)
 
     def _leave_patterns(self, state: State) -> None:
         """Drop the patterns on top: the flow at work goes on without them."""
@@ -434,7 +438,7 @@ class Runner:
         frame.context["changes"] = [
             {
                 "name": self.locale.word("slot_names", name),
-                "value": "" if value is None or isinstance(value, dict) else self.locale.show_slot(name, value),
+                "value": "" if value is None or isinstance(value, dict) else self._shown(name, value),
             }
             for name, value in corrections.items()
         ]
@@ -445,6 +449,10 @@ class Runner:
             if not self.slots[name].sensitive and any(seen.slots.get(name) is not None for seen in chain)
         ]
         return False
+
+    def _shown(self, name: str, value: Any) -> str:
+        """Write a slot's value as a person reads it, long numbers shortened."""
+        return masked(self.locale.show_slot(name, value), everything=False)
 
     async def _repeat(self, turn: Turn, frame: Frame) -> bool:
         for reply in turn.state.said:
@@ -483,7 +491,7 @@ class Runner:
                 name: working.slots.get(name) for name in self.flows[working.flow].collects() if not self.slots[name].sensitive
             }
             shown = {
-                self.locale.word("slot_names", name): self.locale.show_slot(name, value)
+                self.locale.word("slot_names", name): self._shown(name, value)
                 for name, value in filled.items()
                 if value is not None
             }

@@ -66,6 +66,7 @@ class Player:
             await self.say(phone)
             await self.say(await self.code(phone))
             assert "已登录" in self.words(), self.words()
+            self.seen.clear()
         for number, turn in enumerate(case["turns"], 1):
             where = f"{case['name']}, turn {number} {turn}"
             assert len(_TURNS & set(turn)) == 1, f"{where}: exactly one of {_TURNS}"

@@ -123,7 +123,7 @@ def test_answers_are_short_and_their_buttons_lead_somewhere() -> None:
     for city, data in ANSWERS.items():
         for name, variants in data["responses"].items():
             for variant in variants:
-                text = variant["text"]
+                text = variant["text"].replace("{{ city_name }}", "厦门")  # the one variable that an answer is given
                 assert len(text.splitlines()) <= LINES_MOST, f"{city}: {name} is too long"
                 assert not re.search(r"[一-鿿][,;:?!()]|[{}]", text), f"{city}: {name} has foreign punctuation or marks"
                 for button in variant.get("buttons", []):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from bot.dialogue.commands import Command, RunPattern, SetSlot
+from bot.dialogue.masking import masked, may_hold_code
 from bot.dialogue.runner import Runner, Turn
 from bot.dialogue.stack import State
 from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
@@ -33,7 +33,6 @@ _TYPED = {  # what messengers send for their menus, and people type; each is a p
     "/human": "/ask_human",
     "/cancel": "/cancel",
 }
-_DIGITS = re.compile(r"\d(?:[\s-]?\d){5,}")
 
 
 class Understanding(Protocol):
@@ -109,7 +108,7 @@ class Engine:
         pending = view.state.visible(view.state.top, self.runner.flows).get("order_id") is not None
         text = _clean(inbound.text)
         commands, facts = await self._read(inbound, text, turn, view)
-        coded = bool(re.search(r"\d{4}", text)) and (forget or pending)
+        coded = may_hold_code(text) and (forget or pending)
         said = {"text": masked(text, everything=secret or coded), "message": inbound.kind, "message_id": inbound.message_id}
         turn.note("user", **said, **facts)
         self.runner.execute(turn, commands)
@@ -258,18 +257,6 @@ class Engine:
             lock, users = self._locks.pop(conversation_id)
             if users > 1:
                 self._locks[conversation_id] = (lock, users - 1)
-
-
-def masked(text: str, *, everything: bool) -> str:
-    """Hide long numbers (phones, cards, ids) for the record, and every digit where a code may stand."""
-    if everything:
-        return re.sub(r"\d", "•", text)
-    return _DIGITS.sub(_shorten, text)
-
-
-def _shorten(match: re.Match[str]) -> str:
-    digits = re.sub(r"\D", "", match[0])
-    return f"{digits[:3]}****{digits[-4:]}" if len(digits) == 11 else f"****{digits[-4:]}"
 
 
 def _clean(text: str) -> str:

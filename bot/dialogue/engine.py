@@ -15,7 +15,7 @@ from bot.dialogue.masking import masked, may_hold_code
 from bot.dialogue.runner import Runner, Turn
 from bot.dialogue.stack import State
 from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
-from bot.dialogue.understand import Thresholds, View, press, understand
+from bot.dialogue.understand import Thresholds, View, is_payload, press, understand
 from bot.messages import Inbound, Outcome, Reply
 
 log = structlog.get_logger()
@@ -149,6 +149,8 @@ class Engine:
             return self._pressed(issued, turn, view), {"pressed": issued["title"]}
         if (typed := _TYPED.get(text.split("@")[0])) is not None:
             return ([RunPattern(typed)] if typed.startswith("pattern") else press(typed, view, self.limits)), {"typed": typed}
+        if is_payload(text):
+            return [RunPattern("pattern_cannot_handle")], {}
         if not text or len(text) > TEXT_LIMIT:
             return [_respond("unreadable_empty" if not text else "unreadable_too_long")], {}
         names = await self.runner.people.names(turn.person) if turn.person else ()

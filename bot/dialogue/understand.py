@@ -103,6 +103,11 @@ def press(payload: str, view: View, limits: Thresholds) -> list[Command]:
     return understand(parse, view, limits)
 
 
+def is_payload(text: str) -> bool:
+    """Tell whether a text has the shape of a button's payload; typed by a person it means nothing."""
+    return _PAYLOAD.match(text) is not None
+
+
 def _typed(slot: Slot, text: str) -> Any:
     if slot.type == "bool":
         return text.lower() == "true"

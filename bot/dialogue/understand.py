@@ -17,6 +17,7 @@ _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<enti
 _SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
 _FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
 _CANDIDATES = 3
+_ON_TOPIC = 5  # questions offered when only the topic is known
 _ANSWERED = frozenset({"pattern_topic_question", "pattern_not_offered"})  # what the facts answer, as they do a question
 _FAINT = 0.02  # a reading less likely than this is not worth a button
 _WITH_VALUES = frozenset({"pattern_correction", "pattern_deny", "pattern_chitchat", "pattern_continue_flow"})  # 「不对，是15块」
@@ -239,7 +240,7 @@ class _Reading:
         if flow.is_pattern:
             keys = self.answers_on_topic()
             if len(keys) > 1 and flow.id == "pattern_topic_question":
-                return [RunPattern("pattern_clarification", {"candidates": [self.offered(key) for key in keys[:_CANDIDATES]]})]
+                return [RunPattern("pattern_clarification", {"candidates": [self.offered(key) for key in keys[:_ON_TOPIC]]})]
             answer = keys[0] if len(keys) == 1 else None
             return [RunPattern(flow.id, {"intent": self.intent, "faq": answer, "about": self.city()})]
         if any(frame.flow == flow.id for frame in self.view.chain):

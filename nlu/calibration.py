@@ -119,10 +119,10 @@ def _sure(first: Floats, both: Floats, target: npt.NDArray[np.int64]) -> float:
 
 
 def _edge(confidence: Floats, right: npt.NDArray[np.bool_], share: float) -> float:
-    """Give the lowest confidence around which the given share of examples is still right."""
+    """Give the confidence from which on to answer, when a right answer is worth 1 - ``share`` and a wrong one costs ``share``.
+
+    With honest confidences that is where one answer in ``share`` is right; the best sum does not hang on single examples.
+    """
     order = np.argsort(-confidence, kind="stable")
-    window = max(20, len(order) // 40)
-    hits = np.convolve(right[order].astype(float), np.ones(window) / window, mode="valid")
-    good = np.flatnonzero(hits < share)
-    last = (int(good[0]) if len(good) else len(hits) - 1) + window // 2
-    return float(confidence[order[min(last, len(order) - 1)]])
+    worth = np.cumsum(right[order] - share)
+    return float(confidence[order[int(worth.argmax())]])

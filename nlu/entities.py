@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ class Entity:
     kind: str
     start: int
     end: int
-    value: Any = field(hash=False)
+    value: Any
     negated: bool = False
     problem: str | None = None
 
@@ -102,17 +102,29 @@ _NEGATABLE = frozenset({"amount", "payee", "phone", "card", "biller", "city", "p
 @functools.cache
 def _negations() -> tuple[re.Pattern[str], re.Pattern[str]]:
     found = words("negation")
-    return re.compile(f"{one_of(found['before'])}{one_of([*found['between'], ''])} ?$"), re.compile(f" ?{one_of(found['after'])}")
+    return re.compile(f"{one_of(found['before'])}{one_of([*found['between'], ''])} ?$"), re.compile(
+        f"[ ,;.]*{one_of(found['after'])}"
+    )
 
 
 def _mark_negated(text: str, found: list[Entity]) -> list[Entity]:
     """Mark the values that the speaker takes back: not 300, no longer to Li Na."""
     before, after = _negations()
-    denied = {one: match.start() for one in found if one.kind in _NEGATABLE and (match := before.search(text, 0, one.start))}
+    denied = {place: match.start() for place, one in enumerate(found) if (match := _denied(before, text, one))}
     starts = set(denied.values())
-    marked = []
-    for one in found:
-        behind = after.match(text, one.end) if one.kind in _NEGATABLE else None
-        own = behind is not None and not any(behind.start() <= start < behind.end() for start in starts)
-        marked.append(replace(one, negated=True) if one in denied or own else one)
-    return marked
+    for place, one in enumerate(found):
+        behind = after.match(text, one.end)
+        if behind and not any(behind.start() <= start < behind.end() for start in starts):
+            denied[_meant(found, place)] = one.end
+    return [replace(one, negated=place in denied and one.kind in _NEGATABLE) for place, one in enumerate(found)]
+
+
+def _denied(before: re.Pattern[str], text: str, one: Entity) -> re.Match[str] | None:
+    return before.search(text, 0, one.start) if one.kind in _NEGATABLE else None
+
+
+def _meant(found: Sequence[Entity], place: int) -> int:
+    """Say which value "no, wrong" behind one takes back: the last one of the kind that is named anew, else this one."""
+    anew = next((one.kind for one in found[place + 1 :]), found[place].kind)
+    same = [earlier for earlier in range(place + 1) if found[earlier].kind == anew]
+    return same[-1] if same else place

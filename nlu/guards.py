@@ -34,6 +34,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     patterns["denied"] = re.compile(
         f"{one_of(found['denials'])}{one_of([*found['denied_between'], ''])}{one_of([*found['denied_between'], ''])}$"
     )
+    patterns["incoming"] = re.compile(f"{one_of(found['asked_of'])}[^,.;!?]{{1,8}}?{one_of(found['gives'])}")
     for intent, needed in found["money_intents"].items():
         patterns[f"needs {intent}"] = re.compile(one_of(needed))
     return patterns
@@ -44,6 +45,8 @@ def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> l
     intents = [label for label in words("guards")["money_intents"] if label in labels]
     if _is_question(text, entities) or _is_denied(text):
         return intents
+    if "transfer_money" in intents and _patterns()["incoming"].search(text):
+        return ["transfer_money"]
     if _is_named(text, entities):
         return []
     return [label for label in intents if not _patterns()[f"needs {label}"].search(text)]

@@ -45,6 +45,7 @@ class _Grammar:
     family: re.Pattern[str]
     numbered: re.Pattern[str]
     of_kin: re.Pattern[str]
+    relative: re.Pattern[str]
     split: re.Pattern[str]
     sender: re.Pattern[str]
     answer: re.Pattern[str]
@@ -78,6 +79,9 @@ def _grammar() -> _Grammar:
         ),
         family=re.compile(rf"{surname}{hanzi}{{1,2}}"),
         numbered=re.compile(rf"({surname}[{''.join(money['digits'])}])[{numeral}]+(?:{units})?"),
+        relative=re.compile(
+            f"{found['of']}{one_of(found['relatives'])}|{one_of(set(found['relatives']) - set(found['titles']))}"
+        ),
         of_kin=re.compile(f"{found['of']}{one_of(found['kin'])}"),
         split=re.compile(one_of(found["and"])),
         sender=re.compile(
@@ -138,8 +142,13 @@ class _Search:
             while at >= 0:
                 end = at + len(name)
                 if not self._is_sender(end) and not self._inside_word(at, end):
-                    self._add(at, end, self.names[name])
+                    self._add(at, *self._with_relative(name, end))
                 at = self.text.find(name, end)
+
+    def _with_relative(self, name: str, end: int) -> tuple[int, str | None]:
+        """Say where a contact's name ends and whom it means: the contact, or somebody of theirs known only in these words."""
+        relative = self.grammar.relative.match(self.text, end)
+        return (relative.end(), None) if relative else (end, self.names[name])
 
     def _inside_word(self, start: int, end: int) -> bool:
         """Tell whether a longer name, or a longer Latin word, holds the span."""
@@ -247,7 +256,7 @@ class _Search:
         if not exact:
             for name in sorted(self.names, key=len, reverse=True):
                 if len(name) >= 2 and (inside := written.find(name)) >= 0:
-                    return start + inside, start + inside + len(name)
+                    return start + inside, self._with_relative(name, start + inside + len(name))[0]
         own = grammar.mine.match(written)
         if own and not exact:
             return self._owned(start, end, own.end())
@@ -277,7 +286,9 @@ class _Search:
         return (start, end) if known and len(rest) <= _LONGEST else None
 
     def _person_inside(self, start: int, end: int) -> tuple[int, int] | None:
-        return next(((a, b) for a, b in self.people if start <= a and b <= end and b - a >= 2), None)
+        inside = next(((a, b) for a, b in self.people if start <= a and b <= end and b - a >= 2), None)
+        relative = self.grammar.relative.match(self.text, inside[1], end) if inside else None
+        return (inside[0], relative.end()) if inside and relative else inside
 
     def _by_answer(self) -> None:
         """Read a message that answers "to whom?" with a bare name."""

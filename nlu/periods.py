@@ -45,8 +45,18 @@ class _Hit:
     year_given: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Joints:
+    """The words that make one period of two dates: from A to B, between A and B, since A."""
+
+    to: re.Pattern[str]
+    both: re.Pattern[str]
+    between: re.Pattern[str]
+    since: re.Pattern[str]
+
+
 @functools.cache
-def _rules() -> tuple[tuple[_Rule, ...], tuple[_Rule, ...], re.Pattern[str], re.Pattern[str]]:
+def _rules() -> tuple[tuple[_Rule, ...], tuple[_Rule, ...], _Joints]:
     found = words("periods")
     parts = dict(found["fragments"])
     parts |= {name: one_of(found[name]) for name in ("years", "days", "shift", "recent", "holiday_after")}
@@ -58,13 +68,14 @@ def _rules() -> tuple[tuple[_Rule, ...], tuple[_Rule, ...], re.Pattern[str], re.
             for pattern, meaning in rows
         )
 
-    return build(found["dates"]), build(found["spans"]), re.compile(parts["to"]), re.compile(one_of(found["since"]))
+    joints = _Joints(*(re.compile(pattern) for pattern in (parts["to"], parts["and"], parts["between"], one_of(found["since"]))))
+    return build(found["dates"]), build(found["spans"]), joints
 
 
 def find_periods(text: str, now: datetime) -> list[Period]:
     """Find the periods of a normalised text, seen from ``now`` (aware)."""
     today = now.astimezone(SHANGHAI).date()
-    dates, spans, to, since = _rules()
+    dates, spans, joints = _rules()
     hits: list[_Hit] = []
     read: list[tuple[int, int]] = []  # impossible dates too: a part of one must not be read alone
     for rule in (*spans, *dates):
@@ -80,7 +91,7 @@ def find_periods(text: str, now: datetime) -> list[Period]:
             year = bool(part.get("y") or part.get("yw"))
             hits.append(_Hit(match.start(), match.end(), meant, month, year))
     hits.sort(key=lambda hit: hit.start)
-    return [_period(_open_ended(text, hit, today, since)) for hit in _joined(text, hits, to)]
+    return [_period(_open_ended(text, hit, today, joints.since)) for hit in _joined(text, hits, joints)]
 
 
 def _meaning(rule: _Rule, match: re.Match[str], today: date) -> Dates | None:
@@ -90,17 +101,23 @@ def _meaning(rule: _Rule, match: re.Match[str], today: date) -> Dates | None:
         return None
 
 
-def _joined(text: str, hits: list[_Hit], to: re.Pattern[str]) -> list[_Hit]:
+def _joined(text: str, hits: list[_Hit], joints: _Joints) -> list[_Hit]:
     """Make one period of two dates with "to" between them; a second without month or year takes the first's."""
     joined: list[_Hit] = []
     for hit in hits:
         last = joined[-1] if joined else None
-        whole = _range(last, hit) if last is not None and to.fullmatch(text, last.end, hit.start) else None
+        whole = _range(last, hit) if last is not None and _belong(text, last, hit, joints) else None
         if whole is None:
             joined.append(hit)
         else:
             joined[-1] = whole
     return joined
+
+
+def _belong(text: str, first: _Hit, second: _Hit, joints: _Joints) -> bool:
+    if joints.to.fullmatch(text, first.end, second.start):
+        return True
+    return bool(joints.both.fullmatch(text, first.end, second.start) and joints.between.match(text, second.end))
 
 
 def _range(first: _Hit, second: _Hit) -> _Hit | None:
@@ -113,9 +130,7 @@ def _range(first: _Hit, second: _Hit) -> _Hit | None:
         length = second.dates[1] - second.dates[0]
         moved = _move_year(second.dates[0], start.year - second.dates[0].year)
         end = _end_like(moved, length)
-    if end <= start and not first.year_given:
-        start = _move_year(start, -1)
-    elif end <= start:
+    if end <= start and not second.year_given:
         end = _move_year(end, 1)
     return _Hit(first.start, second.end, (start, end), True, first.year_given or second.year_given) if start < end else None
 

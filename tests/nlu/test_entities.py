@@ -85,6 +85,9 @@ def test_what_is_expected_decides_what_six_digits_are() -> None:
         "不对 是15块": [(1500, False)],
         "改成500": [(50000, False)],
         "李娜写错了,是王小明": [("李娜", True), ("王小明", False)],
+        "转给李娜200,不对,是150": [("李娜", False), (20000, True), (15000, False)],
+        "转200给李娜,不对,是150": [(20000, True), ("李娜", False), (15000, False)],
+        "给李娜转200,错了,是给张三丰": [("李娜", True), (20000, False), ("张三丰", False)],
         "是500不是300": [(50000, False), (30000, True)],
     }.items(),
 )

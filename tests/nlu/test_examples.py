@@ -33,7 +33,8 @@ BROKEN = {
     "nlu:\n- intent: a\n  metadata: {topic: [\n": (4, ""),
     "intents: []\n": (1, "nlu:"),
     "nlu: 3\n": (1, "list"),
-    "nlu:\n- intent: a\n  metadata: {topic: t}\n  examples: |\n    - x\n- intent: a\n  metadata: {topic: u}\n  examples: |\n    - y\n": (
+    "nlu:\n- intent: a\n  metadata: {topic: t}\n  examples: |\n    - x\n"
+    "- intent: a\n  metadata: {topic: u}\n  examples: |\n    - y\n": (
         6,
         "topic",
     ),

@@ -84,6 +84,12 @@ PERIODS = {
     "上个季度": ("2026-07-01", "2026-10-01"),
     "上半年": ("2026-01-01", "2026-07-01"),
     "去年下半年": ("2025-07-01", "2026-01-01"),
+    "十月的账单": ("2026-10-01", "2026-11-01"),
+    "5月-10月": ("2026-05-01", "2026-11-01"),
+    "8月到12月": ("2026-08-01", "2027-01-01"),
+    "2024-2025年": ("2024-01-01", "2026-01-01"),
+    "3月和5月之间": ("2026-03-01", "2026-06-01"),
+    "三个月的流水": ("2026-08-18", "2026-11-19"),
     "十月中旬": ("2026-10-11", "2026-10-21"),
 }
 
@@ -132,3 +138,8 @@ def test_every_period_is_a_period_on_any_day(now: datetime, text: str) -> None:
     """On no day of twenty years does a phrase give a period that ends before it starts."""
     for start, end in periods(text, now.replace(tzinfo=UTC)):
         assert start < end
+
+
+def test_two_periods_with_and_are_two() -> None:
+    """March and May are not March to May."""
+    assert periods("3月和5月的账单") == [("2026-03-01", "2026-04-01"), ("2026-05-01", "2026-06-01")]

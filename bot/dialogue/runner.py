@@ -279,6 +279,8 @@ class Runner:
         state.unwind(frame, including=True)
         turn.note("flow", ended=flow.id)
         if frame.caller is not None:
+            for waiting in (other for other in state.frames if other.flow == flow.id):
+                waiting.step = flow.first  # what it asks may be settled now: who logged in above is logged in below
             return
         below = state.top
         if flow.is_pattern:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
+from nlu.amount_grammar import AmountGrammar, amount_grammar
 from nlu.numbers import read_number, signs
-from nlu.words import one_of, words
+from nlu.words import words
 
 HUGE = 10**15
 """From this many fen on an amount is marked: no wallet holds it, and databases end at 2**63."""
@@ -31,113 +30,6 @@ class Amount:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Grammar:
-    token: re.Pattern[str]
-    shapes: tuple[re.Pattern[str], ...]
-    sign: re.Pattern[str]
-    prefix: re.Pattern[str]
-    idiom: re.Pattern[str]
-    numeral: re.Pattern[str]
-    joined: re.Pattern[str]
-    foreign_before: re.Pattern[str]
-    foreign_after: re.Pattern[str]
-    about_before: re.Pattern[str]
-    not_about: re.Pattern[str]
-    about_after: re.Pattern[str]
-    not_before: re.Pattern[str]
-    not_after: re.Pattern[str]
-    verb: re.Pattern[str]
-    verb_after: re.Pattern[str]
-    between_stop: re.Pattern[str]
-    correction: re.Pattern[str]
-    correction_before: re.Pattern[str]
-    not_next: dict[str, re.Pattern[str]]
-    services: frozenset[str]
-    split_verb: str
-
-
-_SHAPES = (
-    r"[nh] ?y(?:h|n(?:j(?:nf?|h)?|f)?)?m?w*",
-    r"[nh] ?y(?:n(?:j(?:nf?|h)?|f))?m?w*",
-    r"[nh] ?y",
-    r"[nh] ?j(?:nf?|h)?m?",
-    r"[nh] ?jm?",
-    r"n ?f",
-    r"n m",
-    r"nm",
-    r"n",
-)
-
-
-@functools.cache
-def _grammar() -> _Grammar:
-    found = words("amounts")
-    sign = signs()
-    numeral = f"0-9{sign.chars}"
-    more = "|".join(
-        f"{word}(?!{one_of(nots)})" if nots else f"{word}(?={one_of(found['yuan'] + found['jiao'])}|[{''.join(sign.bigs)}])"
-        for word, nots in found["more"].items()
-        if word not in found["vague_chars"]
-    )
-    run = (
-        rf"\.?[{numeral}{found['vague_chars']}]"
-        rf"(?:[{numeral}{found['vague_chars']}]|[.,]+(?=[0-9])|{sign.point}(?=[0-9{''.join(sign.digits)}])"
-        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|{more})*"
-    )
-    units = {kind: one_of(found[kind]) for kind in ("yuan", "jiao", "fen")}
-    token = "|".join(
-        [
-            f"(?P<n>{run})",
-            f"(?P<h>{found['half']})",
-            f"(?P<y>{units['yuan']})",
-            f"(?P<j>{units['jiao']})",
-            f"(?P<f>{units['fen']})",
-            f"(?P<m>{found['money']})",
-            f"(?P<w>{one_of(found['whole'])})",
-            "(?P<s> )",
-        ]
-    )
-
-    def ending(name: str) -> re.Pattern[str]:
-        return re.compile(f"{one_of(found[name])} ?$")
-
-    def starting(name: str) -> re.Pattern[str]:
-        return re.compile(f" ?{one_of(found[name])}")
-
-    return _Grammar(
-        token=re.compile(token),
-        shapes=tuple(re.compile(shape) for shape in _SHAPES),
-        sign=re.compile(rf"(?:[-–—]|{one_of(found['negative'])}) ?$"),
-        prefix=re.compile(f"{one_of(found['prefixes'])}+ *$"),
-        idiom=re.compile(
-            rf"(?<![{numeral}{sign.point}{found['unit_ends']}]){one_of(found['idioms'])}(?![{numeral}{found['money']}]|{units['yuan']}|{units['jiao']})"
-        ),
-        numeral=re.compile(f"[{numeral}]"),
-        joined=re.compile(f"[ ,]*(?:{one_of(found['range'])}[ ,]*)*"),
-        foreign_before=ending("foreign_before"),
-        foreign_after=starting("foreign_after"),
-        about_before=ending("about_before"),
-        not_about=ending("not_about"),
-        about_after=starting("about_after"),
-        not_before=ending("not_money_before"),
-        not_after=starting("not_money_after"),
-        verb=re.compile(one_of(found["verbs"])),
-        verb_after=starting("verbs_after"),
-        between_stop=re.compile(one_of(found["between_stop"])),
-        correction=re.compile(one_of(found["corrections"])),
-        correction_before=ending("correction_before"),
-        not_next={kind: re.compile(one_of(found[f"not_{kind}_next"])) for kind in ("yuan", "jiao", "fen")},
-        services=frozenset(found["services"]),
-        split_verb=found["verbs_split"],
-    )
-
-
-def numeral_chars() -> str:
-    """Give the characters that numbers are written with, for whoever must not touch them."""
-    return signs().chars + str(words("amounts")["vague_chars"])
-
-
 def find_amounts(
     text: str, taken: Sequence[tuple[int, int]] = (), payees: Sequence[tuple[int, int]] = (), expects: str | None = None
 ) -> list[Amount]:
@@ -148,7 +40,7 @@ def find_amounts(
     masked = list(text)
     for start, end in [*taken, *payees]:
         masked[start:end] = MASK * (end - start)
-    grammar = _grammar()
+    grammar = amount_grammar()
     hidden = grammar.idiom.sub(lambda found: MASK * len(found.group()), "".join(masked))
     found = _merge_joined(hidden, _scan(hidden, grammar), grammar)
     wanted = expects == "amount" or (expects == "payee" and bool(payees))
@@ -160,7 +52,7 @@ def find_amounts(
     return [replace(_mark_foreign_and_about(hidden, one, grammar), bare=False) for one in money]
 
 
-def _scan(text: str, grammar: _Grammar) -> list[Amount]:
+def _scan(text: str, grammar: AmountGrammar) -> list[Amount]:
     found: list[Amount] = []
     at = 0
     while at < len(text):
@@ -178,7 +70,7 @@ def _scan(text: str, grammar: _Grammar) -> list[Amount]:
     return found
 
 
-def _tokens(text: str, at: int, grammar: _Grammar) -> list[tuple[str, int, int]]:
+def _tokens(text: str, at: int, grammar: AmountGrammar) -> list[tuple[str, int, int]]:
     tokens: list[tuple[str, int, int]] = []
     while len(tokens) < 12 and (match := grammar.token.match(text, at)):
         tokens.append((str(match.lastgroup), at, match.end()))
@@ -186,7 +78,7 @@ def _tokens(text: str, at: int, grammar: _Grammar) -> list[tuple[str, int, int]]
     return tokens
 
 
-def _shape(text: str, tokens: list[tuple[str, int, int]], grammar: _Grammar) -> int | None:
+def _shape(text: str, tokens: list[tuple[str, int, int]], grammar: AmountGrammar) -> int | None:
     """Give how many tokens make the longest sensible sum."""
     kinds = "".join(" " if kind == "s" else kind for kind, _, _ in tokens)
     for shape in grammar.shapes:
@@ -199,7 +91,7 @@ def _shape(text: str, tokens: list[tuple[str, int, int]], grammar: _Grammar) -> 
     return None
 
 
-def _fits(text: str, tokens: list[tuple[str, int, int]], size: int, grammar: _Grammar) -> bool:
+def _fits(text: str, tokens: list[tuple[str, int, int]], size: int, grammar: AmountGrammar) -> bool:
     kind, _, end = tokens[size - 1]
     first = tokens[0][0]
     rest = tokens[size][0] if size < len(tokens) else ""
@@ -211,7 +103,7 @@ def _fits(text: str, tokens: list[tuple[str, int, int]], size: int, grammar: _Gr
     return not (first == "h" and size == 1)
 
 
-def _read(text: str, tokens: list[tuple[str, int, int]], grammar: _Grammar) -> Amount:
+def _read(text: str, tokens: list[tuple[str, int, int]], grammar: AmountGrammar) -> Amount:
     start, end = tokens[0][1], tokens[-1][2]
     kinds = "".join(kind for kind, _, _ in tokens if kind not in "s")
     bare = kinds.strip("m") == "n" or (kinds == "nf" and text[tokens[-1][1] : end] == words("amounts")["fen"][-1])
@@ -278,7 +170,7 @@ def _part(piece: str, unit: str, above: Decimal | None, scale: dict[str, Decimal
     return Decimal(f"0.{digits}") * above
 
 
-def _merge_joined(text: str, found: list[Amount], grammar: _Grammar) -> list[Amount]:
+def _merge_joined(text: str, found: list[Amount], grammar: AmountGrammar) -> list[Amount]:
     """Make one vague sum of ranges (1万-5万), of alternatives, and of numbers that only a space or comma divides."""
     merged: list[Amount] = []
     for one in found:
@@ -292,7 +184,7 @@ def _merge_joined(text: str, found: list[Amount], grammar: _Grammar) -> list[Amo
     return merged
 
 
-def _is_counted(text: str, one: Amount, grammar: _Grammar) -> bool:
+def _is_counted(text: str, one: Amount, grammar: AmountGrammar) -> bool:
     return one.bare and (
         bool(grammar.not_before.search(text, 0, one.start)) or bool(grammar.not_after.match(text, one.end)) or _in_word(text, one)
     )
@@ -305,11 +197,11 @@ def _in_word(text: str, one: Amount) -> bool:
     )
 
 
-def _is_foreign(text: str, one: Amount, grammar: _Grammar) -> bool:
+def _is_foreign(text: str, one: Amount, grammar: AmountGrammar) -> bool:
     return bool(grammar.foreign_before.search(text, 0, one.start) or grammar.foreign_after.match(text, one.end))
 
 
-def _mark_foreign_and_about(text: str, one: Amount, grammar: _Grammar) -> Amount:
+def _mark_foreign_and_about(text: str, one: Amount, grammar: AmountGrammar) -> Amount:
     before = grammar.foreign_before.search(text, 0, one.start)
     after = grammar.foreign_after.match(text, one.end)
     if before or after:
@@ -324,7 +216,7 @@ def _mark_foreign_and_about(text: str, one: Amount, grammar: _Grammar) -> Amount
     return one if (start, end) == (one.start, one.end) else Amount(start, end, None, vague=True)
 
 
-def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: _Grammar) -> bool:
+def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: AmountGrammar) -> bool:
     """Tell whether a bare number is money by what stands around it."""
     written = text[one.start : one.end]
     if _is_counted(text, one, grammar) or written in grammar.services:
@@ -340,7 +232,7 @@ def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: _Gramma
     return _has_verb_before(text, one, paid, grammar)
 
 
-def _has_verb_before(text: str, one: Amount, paid: bool, grammar: _Grammar) -> bool:
+def _has_verb_before(text: str, one: Amount, paid: bool, grammar: AmountGrammar) -> bool:
     clause = text[max(0, one.start - 18) : one.start]
     for verb in grammar.verb.finditer(clause):
         between = clause[verb.end() :]
@@ -350,12 +242,3 @@ def _has_verb_before(text: str, one: Amount, paid: bool, grammar: _Grammar) -> b
             continue
         return True
     return False
-
-
-def read_amount(text: str) -> dict[str, Any] | None:
-    """Read a text that is meant to be one amount, as an answer to "how much"; the form is an entity without its span."""
-    found = find_amounts(text, expects="amount")
-    if len(found) != 1:
-        return None
-    one = found[0]
-    return {"value": text[one.start : one.end] if one.vague else one.fen, "vague": one.vague, "problem": one.problem}

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nlu.amounts import find_amounts, numeral_chars
+from nlu.amount_grammar import numeral_chars
+from nlu.amounts import find_amounts
 from nlu.digits import find_codes, find_digits
 from nlu.normalise import Normal, normalise
 from nlu.payees import find_payees

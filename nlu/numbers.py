@@ -85,6 +85,8 @@ def _with_point(written: str) -> Decimal | None:
     while written and written[-1] in sign.bigs | sign.units:
         scale *= (sign.bigs | sign.units)[written[-1]]
         written = written[:-1]
+    if "." in written and not _arabic(written.replace(".", "")):
+        return None
     whole, point, tail = written.replace(sign.point, ".").partition(".")
     if not point or not whole or not tail:
         return None

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from nlu.amounts import MASK, numeral_chars
+from nlu.amounts import MASK
 from nlu.lexical import LEXICAL
 from nlu.normalise import normalise
 from nlu.numbers import read_number
-from nlu.words import one_of, words
+from nlu.payee_grammar import NAME_CHARS, payee_grammar
 
 _LONGEST = 10
-_NAME_CHARS = r"a-z·.'\u3400-\u9fff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,71 +22,6 @@ class Payee:
     start: int
     end: int
     value: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Grammar:
-    to: re.Pattern[str]
-    direct: re.Pattern[str]
-    verb: re.Pattern[str]
-    context: re.Pattern[str]
-    correction: re.Pattern[str]
-    ends: re.Pattern[str]
-    region: re.Pattern[str]
-    thing: re.Pattern[str]
-    number: re.Pattern[str]
-    mine: re.Pattern[str]
-    kin: frozenset[str]
-    nobody: frozenset[str]
-    nick: re.Pattern[str]
-    family: re.Pattern[str]
-    numbered: re.Pattern[str]
-    of_kin: re.Pattern[str]
-    relative: re.Pattern[str]
-    split: re.Pattern[str]
-    sender: re.Pattern[str]
-    answer: re.Pattern[str]
-    not_answers: frozenset[str]
-
-
-@functools.cache
-def _grammar() -> _Grammar:
-    found: dict[str, Any] = words("payees")
-    money: dict[str, Any] = words("amounts")
-    numeral = f"{numeral_chars()}0-9"
-    units = one_of([*money["yuan"], *money["jiao"]])
-    more = "".join(money["more"])
-    surname = f"(?:{one_of(found['double_surnames'])}|[{found['surnames']}])"
-    hanzi = r"[\u3400-\u9fff]"
-    return _Grammar(
-        to=re.compile(one_of(found["to"])),
-        direct=re.compile(one_of(found["direct"]) + " ?"),
-        verb=re.compile(one_of(found["verbs"])),
-        context=re.compile(one_of(found["direct"])),
-        correction=re.compile(one_of([*money["corrections"], *words("kinds")["slot"]["payee"]])),
-        ends=re.compile(one_of(found["ends"])),
-        region=re.compile(rf"[ :\"'“”「」《》【】]*([{_NAME_CHARS}]+(?: [a-z]+)*)"),
-        thing=re.compile(one_of(found["things"])),
-        number=re.compile(rf"(?P<run>[{numeral}{more}]+)(?P<unit>{units})?"),
-        mine=re.compile(f"{one_of(found['mine'])}的?"),
-        kin=frozenset(found["kin"]),
-        nobody=frozenset(found["nobody"]),
-        nick=re.compile(
-            rf"(?:{one_of(found['near'])})?{one_of(found['nick_before'])}{hanzi}{{1,2}}|{hanzi}{{1,3}}{one_of(found['nick_after'])}"
-        ),
-        family=re.compile(rf"{surname}{hanzi}{{1,2}}"),
-        numbered=re.compile(rf"({surname}[{''.join(money['digits'])}])[{numeral}]+(?:{units})?"),
-        relative=re.compile(
-            f"{found['of']}{one_of(found['relatives'])}|{one_of(set(found['relatives']) - set(found['titles']))}"
-        ),
-        of_kin=re.compile(f"{found['of']}{one_of(found['kin'])}"),
-        split=re.compile(one_of(found["and"])),
-        sender=re.compile(
-            rf"{hanzi}{{0,2}}{one_of([*found['verbs'], *found['to']])}{hanzi}{{0,2}}{found['mine'][0]}(?!{one_of(found['kin'])})"
-        ),
-        answer=re.compile(f"^{one_of(found['answer_before'])}+|{one_of(found['answer_after'])}+$"),
-        not_answers=frozenset(found["not_answers"]),
-    )
 
 
 def find_payees(
@@ -108,7 +40,7 @@ class _Search:
     def __init__(self, text: str, names: Sequence[str], expects: str | None) -> None:
         self.text = text
         self.expects = expects
-        self.grammar = _grammar()
+        self.grammar = payee_grammar()
         self.names = {normalise(name).text: name for name in names if name.strip()}
         self.found: list[Payee] = []
         self._people: list[tuple[int, int]] | None = None
@@ -303,7 +235,7 @@ class _Search:
             while start < end and self.text[end - 1] in " ,":
                 end -= 1
         written = self.text[start:end]
-        if not written or written in self.grammar.not_answers or not re.fullmatch(rf"[{_NAME_CHARS} ]+", written):
+        if not written or written in self.grammar.not_answers or not re.fullmatch(rf"[{NAME_CHARS} ]+", written):
             return
         span = self._name(start, end, loose=len(written) <= 4 and self.grammar.verb.search(written) is None)
         if span is not None:

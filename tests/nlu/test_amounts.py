@@ -323,12 +323,12 @@ def test_yuan_jiao_fen_read_back(yuan: int, rest: int) -> None:
 def test_no_jumble_gives_a_sum_of_part_of_its_digits(text: str) -> None:
     """Whatever is jumbled together, an exact sum never starts or ends inside a longer numeral."""
     normal = normal_form(text).text
-    numerals = "0123456789零一二两三五十百千万亿"
+    numerals = set("0123456789零一二两三五十百千万亿")
     for one in find_amounts(normal, expects="amount"):
-        if not one.vague:
-            assert (
-                normal[one.start - 1 : one.start] == ""
-                or normal[one.start - 1] not in numerals + "."
-                or one.start == 0
-                or normal[one.start - 1] in "元块毛角分钱"
-            )
+        before, after = normal[: one.start], normal[one.end :]
+        if not one.vague and normal[one.start] in numerals:
+            assert before[-1:] not in numerals | {"."}
+        if not one.vague and normal[one.end - 1] in numerals:
+            assert after[:1] not in numerals
+            assert after[:1] != "." or after[1:2] not in numerals
+            assert after[:1] != "," or not ("0" <= after[1:2] <= "9")

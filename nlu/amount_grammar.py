@@ -1,0 +1,120 @@
+"""The word lists of sums of money as regular expressions, built once."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from nlu.numbers import signs
+from nlu.words import one_of, words
+
+
+@dataclass(frozen=True, slots=True)
+class AmountGrammar:
+    """Every pattern that finding sums needs; the word lists say what each is for."""
+
+    token: re.Pattern[str]
+    shapes: tuple[re.Pattern[str], ...]
+    sign: re.Pattern[str]
+    prefix: re.Pattern[str]
+    idiom: re.Pattern[str]
+    numeral: re.Pattern[str]
+    joined: re.Pattern[str]
+    foreign_before: re.Pattern[str]
+    foreign_after: re.Pattern[str]
+    about_before: re.Pattern[str]
+    not_about: re.Pattern[str]
+    about_after: re.Pattern[str]
+    not_before: re.Pattern[str]
+    not_after: re.Pattern[str]
+    verb: re.Pattern[str]
+    verb_after: re.Pattern[str]
+    between_stop: re.Pattern[str]
+    correction: re.Pattern[str]
+    correction_before: re.Pattern[str]
+    not_next: dict[str, re.Pattern[str]]
+    services: frozenset[str]
+    split_verb: str
+
+
+_SHAPES = (
+    r"[nh] ?y(?:h|n(?:j(?:nf?|h)?|f)?)?m?w*",
+    r"[nh] ?y(?:n(?:j(?:nf?|h)?|f))?m?w*",
+    r"[nh] ?y",
+    r"[nh] ?j(?:nf?|h)?m?",
+    r"[nh] ?jm?",
+    r"n ?f",
+    r"n m",
+    r"nm",
+    r"n",
+)
+
+
+@functools.cache
+def amount_grammar() -> AmountGrammar:
+    """Build the patterns from the word lists."""
+    found = words("amounts")
+    sign = signs()
+    numeral = f"0-9{sign.chars}"
+    more = "|".join(
+        f"{word}(?!{one_of(nots)})" if nots else f"{word}(?={one_of(found['yuan'] + found['jiao'])}|[{''.join(sign.bigs)}])"
+        for word, nots in found["more"].items()
+        if word not in found["vague_chars"]
+    )
+    run = (
+        rf"\.?[{numeral}{found['vague_chars']}]"
+        rf"(?:[{numeral}{found['vague_chars']}]|[.,]+(?=[0-9])|\.(?=[{numeral}])|{sign.point}(?=[0-9{''.join(sign.digits)}])"
+        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|{more})*"
+    )
+    units = {kind: one_of(found[kind]) for kind in ("yuan", "jiao", "fen")}
+    token = "|".join(
+        [
+            f"(?P<n>{run})",
+            f"(?P<h>{found['half']})",
+            f"(?P<y>{units['yuan']})",
+            f"(?P<j>{units['jiao']})",
+            f"(?P<f>{units['fen']})",
+            f"(?P<m>{found['money']})",
+            f"(?P<w>{one_of(found['whole'])})",
+            "(?P<s> )",
+        ]
+    )
+
+    def ending(name: str) -> re.Pattern[str]:
+        return re.compile(f"{one_of(found[name])} ?$")
+
+    def starting(name: str) -> re.Pattern[str]:
+        return re.compile(f" ?{one_of(found[name])}")
+
+    return AmountGrammar(
+        token=re.compile(token),
+        shapes=tuple(re.compile(shape) for shape in _SHAPES),
+        sign=re.compile(rf"(?:[-–—]|{one_of(found['negative'])}) ?$"),
+        prefix=re.compile(f"{one_of(found['prefixes'])}+ *$"),
+        idiom=re.compile(
+            rf"(?<![{numeral}{sign.point}{found['unit_ends']}]){one_of(found['idioms'])}(?![{numeral}{found['money']}]|{units['yuan']}|{units['jiao']})"
+        ),
+        numeral=re.compile(f"[{numeral}]"),
+        joined=re.compile(f"[ ,]*(?:{one_of(found['range'])}[ ,]*)*"),
+        foreign_before=ending("foreign_before"),
+        foreign_after=starting("foreign_after"),
+        about_before=ending("about_before"),
+        not_about=ending("not_about"),
+        about_after=starting("about_after"),
+        not_before=ending("not_money_before"),
+        not_after=starting("not_money_after"),
+        verb=re.compile(one_of(found["verbs"])),
+        verb_after=starting("verbs_after"),
+        between_stop=re.compile(one_of(found["between_stop"])),
+        correction=re.compile(one_of(found["corrections"])),
+        correction_before=ending("correction_before"),
+        not_next={kind: re.compile(one_of(found[f"not_{kind}_next"])) for kind in ("yuan", "jiao", "fen")},
+        services=frozenset(found["services"]),
+        split_verb=found["verbs_split"],
+    )
+
+
+def numeral_chars() -> str:
+    """Give the characters that numbers are written with, for whoever must not touch them."""
+    return signs().chars + str(words("amounts")["vague_chars"])

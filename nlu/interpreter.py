@@ -13,6 +13,7 @@ from nlu.entities import Entity, find_entities, normal_form
 from nlu.examples import FAQ_PREFIX
 from nlu.features import grams, mask, readable
 from nlu.guards import held_back
+from nlu.lexical import LEXICAL
 from nlu.model import MODEL, Model, Thresholds, load_model, softmax
 from nlu.normalise import Normal
 from nlu.vectors import Floats
@@ -46,6 +47,7 @@ class Interpreter:
     def warm(self) -> None:
         """Load everything that would otherwise be loaded by the first messages."""
         find_entities("", datetime.now(UTC))
+        LEXICAL.people("a")
         self._encoder.vector("")
 
     def parse(

@@ -32,6 +32,7 @@ class PayeeGrammar:
     nick: re.Pattern[str]
     family: re.Pattern[str]
     numbered: re.Pattern[str]
+    of: str
     of_kin: re.Pattern[str]
     relative: re.Pattern[str]
     split: re.Pattern[str]
@@ -60,7 +61,7 @@ def payee_grammar() -> PayeeGrammar:
         region=re.compile(rf"[ :\"'“”「」《》【】]*([{NAME_CHARS}]+(?: [a-z]+)*)"),
         thing=re.compile(one_of(found["things"])),
         number=re.compile(rf"(?P<run>[{numeral}{more}]+)(?P<unit>{units})?"),
-        mine=re.compile(f"{one_of(found['mine'])}的?"),
+        mine=re.compile(f"{one_of(found['mine'])}{found['of']}?"),
         kin=frozenset(found["kin"]),
         nobody=frozenset(found["nobody"]),
         nick=re.compile(
@@ -71,6 +72,7 @@ def payee_grammar() -> PayeeGrammar:
         relative=re.compile(
             f"{found['of']}{one_of(found['relatives'])}|{one_of(set(found['relatives']) - set(found['titles']))}"
         ),
+        of=found["of"],
         of_kin=re.compile(f"{found['of']}{one_of(found['kin'])}"),
         split=re.compile(one_of(found["and"])),
         sender=re.compile(

@@ -213,7 +213,7 @@ class _Search:
         if person := self._person_inside(start + skip, end):
             return person
         known = rest in self.grammar.kin or any(
-            rest.startswith(word) for word in self.grammar.kin if len(word) > 1 or rest[1:2] in ("的", "")
+            rest.startswith(word) for word in self.grammar.kin if len(word) > 1 or rest[1:2] in (self.grammar.of, "")
         )
         return (start, end) if known and len(rest) <= _LONGEST else None
 

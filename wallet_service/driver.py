@@ -66,7 +66,9 @@ class Connection(aiosqlite.Connection):
 
 def connect(database: str, **options: Any) -> Connection:
     """Make a connection for SQLAlchemy to open (which lets it be used from more than one thread, one at a time)."""
-    return Connection(lambda: sqlite3.connect(database, **options), _FETCH)
+    connection = Connection(lambda: sqlite3.connect(database, **options), _FETCH)
+    connection._thread.daemon = True  # as SQLAlchemy has it: a process that nobody closes the wallet of must still end
+    return connection
 
 
 def let_go() -> None:

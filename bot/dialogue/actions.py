@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,14 @@ class ActionResult:
 
     slots: tuple[tuple[str, Any], ...]
     replies: tuple[tuple[str, dict[str, Any]], ...]
+
+    @staticmethod
+    def read(events: Sequence[Mapping[str, Any]], responses: Sequence[Mapping[str, Any]]) -> ActionResult:
+        """Read the answer of an action in rasa-sdk's form, as it comes from its executor or from its server."""
+        return ActionResult(
+            slots=tuple((event["name"], event["value"]) for event in events if event["event"] == "slot"),
+            replies=tuple(_reply(message) for message in responses),
+        )
 
     def value_of(self, slot: str) -> Any:
         """Give the value that a validator left its slot with; a validator that says nothing of its slot rejects the value."""
@@ -39,20 +47,16 @@ class Actions:
 
     async def run(self, name: str, tracker: Mapping[str, Any]) -> ActionResult:
         """Run one action on a copy of the tracker; whatever it raises goes up to the caller."""
-        call = {
-            "next_action": name,
-            "sender_id": tracker["sender_id"],
-            "tracker": copy.deepcopy(dict(tracker)),
-            "domain": dict(_DOMAIN),
-        }
         with self._within():
-            result = await self._executor.run(call)
+            result = await self._executor.run(make_call(name, copy.deepcopy(dict(tracker))))
         if result is None:
             raise LookupError(name)
-        return ActionResult(
-            slots=tuple((event["name"], event["value"]) for event in result.events if event["event"] == "slot"),
-            replies=tuple(_reply(message) for message in result.responses),
-        )
+        return ActionResult.read(result.events, result.responses)
+
+
+def make_call(name: str, tracker: Mapping[str, Any]) -> dict[str, Any]:
+    """Build what rasa-sdk is called with, in process as over HTTP."""
+    return {"next_action": name, "sender_id": tracker["sender_id"], "tracker": tracker, "domain": dict(_DOMAIN)}
 
 
 def make_tracker(conversation: int, slots: Mapping[str, Any], channel: str) -> dict[str, Any]:

@@ -37,10 +37,10 @@ class Talk:
             await self.send(self.inbound(text))
         return self.words()
 
-    async def press(self, title: str) -> str:
+    async def press(self, title: str, message_id: str | None = None) -> str:
         """Press a button of the last answer."""
         payload = next(button.payload for reply in self.outcome.replies for button in reply.buttons if button.title == title)
-        return await self.send(self.inbound(payload, kind="press"))
+        return await self.send(self.inbound(payload, message_id, kind="press"))
 
     async def log_in(self, phone: str) -> str:
         """Log in by phone and the code that arrives on it."""

@@ -102,11 +102,10 @@ class Courier:
                     await self._send(notice)
 
     async def _send(self, notice: Notice) -> None:
-        text = self._locale.say(f"utter_notice_{notice.kind}", notice.facts).text
         try:
+            text = self._locale.say(f"utter_notice_{notice.kind}", notice.facts).text
             ends = await self._store.doors_of_person(notice.user_id) if notice.channel == "doors" and notice.user_id else ()
-            if notice.kind != "payment_posted" or not ends:  # who paid in the chat has read the same there
-                await self._sms.send(notice.to, text, notice=notice)
+            await self._sms.send(notice.to, text, notice=notice)
             if notice.kind == "money_received":
                 await self.tell(ends, Reply(text, system=True))
             await self._wallet.notice_sent(notice.id)

@@ -71,7 +71,7 @@ class WalletAction(Action, ABC):
     """An action on the wallet: slots in, one wallet call, slots and a reply out.
 
     A refusal with code ``x`` becomes ``utter_refused_x`` with its facts as values; the slots in ``forgets`` that its code names
-    are then emptied, so that the flow asks for them again.
+    (or ``*``, for every code that is not named) are then emptied, so that the flow asks for them again.
     """
 
     forgets: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -88,4 +88,4 @@ class WalletAction(Action, ABC):
             return await self.act(turn)
         except WalletError as refusal:
             turn.say(f"utter_refused_{refusal.code}", **refusal.facts)
-            return [SlotSet(slot, None) for slot in self.forgets.get(refusal.code, ())]
+            return [SlotSet(slot, None) for slot in self.forgets.get(refusal.code, self.forgets.get("*", ()))]

@@ -15,7 +15,7 @@ from bot.dialogue.source import Mapped, SourceError, read
 
 _TYPES = ("text", "bool", "any")
 _MAPPINGS: Mapping[str, tuple[str, ...]] = {
-    "from_entity": ("entity", "intent", "not_intent"),
+    "from_entity": ("entity", "role", "intent", "not_intent"),
     "from_intent": ("intent", "value"),
     "from_text": (),
     "custom": (),
@@ -28,6 +28,7 @@ class SlotMapping:
 
     kind: str
     entity: str = ""
+    role: str = ""
     intent: str = ""
     value: Any = None
     only_intents: tuple[str, ...] = ()
@@ -115,6 +116,7 @@ def _mapping(item: Mapped) -> SlotMapping:
     return SlotMapping(
         kind=kind,
         entity=item.text("entity") if kind == "from_entity" else "",
+        role=item.text("role", ""),
         intent=item.text("intent") if kind == "from_intent" else "",
         value=item.get("value"),
         only_intents=item.texts("intent") if kind == "from_entity" else (),

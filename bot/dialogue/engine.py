@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import structlog
 
-from bot.dialogue.commands import Command, RunPattern, SetSlot
+from bot.dialogue.commands import Command, Proceed, RunPattern, SetSlot
 from bot.dialogue.masking import masked, may_hold_code
 from bot.dialogue.runner import Runner, Turn
 from bot.dialogue.stack import State
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 TEXT_LIMIT = 2000  # characters; beyond it nobody tells a wallet what to do
 _ATTEMPTS = 5
 _DOORS_KEPT = 10_000
+_LOG_IN_LASTS = 30 * 24 * 3600 * 1000  # milliseconds of silence after which a door no longer speaks for anybody
 _TYPED = {  # what messengers send for their menus, and people type; each is a payload or a pattern
     "/start": "pattern_session_start",
     "/help": "/ask_help",
@@ -99,16 +101,22 @@ class Engine:
         """Run one message; None when the conversation changed meanwhile and the message must be read anew."""
         if conversation.holder is not None:
             return await self._silent(inbound, conversation)
-        turn = self._new_turn(inbound.message_id, inbound.channel, conversation)
+        if conversation.person is not None and _ms(self.clock()) - conversation.updated_at > _LOG_IN_LASTS:
+            forgotten = Leave(None, None, State().to_json({}))
+            await self.store.leave(inbound.channel, inbound.sender, forgotten, _ms(self.clock()))
+            return None
+        turn = self._new_turn(_key(inbound), inbound.channel, conversation)
         if (city := inbound.metadata.get("city")) in self.cities:
             turn.state.session["city"] = city
         await self._end_old_session(turn, conversation)
         view = View(turn.state, self.runner.flows, self.runner.slots)
-        secret, forget = view.secret_asked, any(self.runner.slots[name].forget for name in view.asked)
-        pending = view.state.visible(view.state.top, self.runner.flows).get("order_id") is not None
-        text = _clean(inbound.text)
+        secret, text = view.secret_asked, _clean(inbound.text)
+        coded = may_hold_code(text) and _code_waits(turn.state)
         commands, facts = await self._read(inbound, text, turn, view)
-        coded = may_hold_code(text) and (forget or pending)
+        if secret and coded and turn.state.door != _door(inbound):
+            commands, facts = [Proceed()], {}  # what is confirmed here must have been shown here
+            self.runner.show_again(turn)
+        turn.state.door = _door(inbound)
         said = {"text": masked(text, everything=secret or coded), "message": inbound.kind, "message_id": inbound.message_id}
         turn.note("user", **said, **facts)
         self.runner.execute(turn, commands)
@@ -118,10 +126,10 @@ class Engine:
         outcome = Outcome(tuple(turn.replies), forget_message=coded)
         return await self._keep(inbound, conversation, turn, outcome)
 
-    def _new_turn(self, message_id: str, channel: str, conversation: Conversation) -> Turn:
+    def _new_turn(self, message_key: str, channel: str, conversation: Conversation) -> Turn:
         return Turn(
             conversation=conversation.id,
-            message_id=message_id,
+            message_key=message_key,
             channel=channel,
             state=State.from_json(conversation.state, self.runner.flows),
             person=conversation.person,
@@ -180,13 +188,16 @@ class Engine:
 
     async def _silent(self, inbound: Inbound, conversation: Conversation) -> Outcome | None:
         """Pass a message to the agent who holds the conversation, and say nothing."""
-        text = masked(_clean(inbound.text)[:TEXT_LIMIT], everything=False)
+        text = _clean(inbound.text)[:TEXT_LIMIT]
+        coded = may_hold_code(text) and _code_waits(State.from_json(conversation.state, self.runner.flows))
+        text, outcome = masked(text, everything=coded), Outcome(forget_message=coded)
         said = {"text": text, "message": inbound.kind, "message_id": inbound.message_id}
         event = Event("user", said, _ms(self.clock()))
-        if not await self.store.keep_silent(conversation, inbound.channel, inbound.sender, inbound.message_id, event):
+        door = (inbound.channel, inbound.sender)
+        if not await self.store.keep_silent(conversation, *door, inbound.message_id, outcome, event):
             return None
         self.heard()
-        return Outcome()
+        return outcome
 
     # -- keeping ----------------------------------------------------------------------------------------------------------
 
@@ -259,6 +270,20 @@ class Engine:
             lock, users = self._locks.pop(conversation_id)
             if users > 1:
                 self._locks[conversation_id] = (lock, users - 1)
+
+
+def _key(inbound: Inbound) -> str:
+    """Name a message among all messages of all doors: part of the key of every wallet call that it leads to."""
+    return hashlib.sha256(f"{inbound.channel}\0{inbound.sender}\0{inbound.message_id}".encode()).hexdigest()[:32]
+
+
+def _door(inbound: Inbound) -> str:
+    return f"{inbound.channel}/{inbound.sender}"
+
+
+def _code_waits(state: State) -> bool:
+    """Tell whether a code may be on its way: digits then are kept out of every record."""
+    return state.waits_for("order_id") or state.waits_for("login_id")
 
 
 def _clean(text: str) -> str:

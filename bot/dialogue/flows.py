@@ -59,6 +59,7 @@ class Flow:
     steps: Mapping[str, Step]
     intents: tuple[str, ...]
     guard: Condition | None
+    persisted_slots: tuple[str, ...] = ()  # what the caller is left with when this flow has ended
 
     @property
     def first(self) -> str:
@@ -145,7 +146,7 @@ class _FlowReader:
         self.others: list[tuple[Mapped, str, str]] = []
 
     def read(self) -> Flow:
-        source = self.source.only("description", "if", "nlu_trigger", "steps")
+        source = self.source.only("description", "if", "nlu_trigger", "persisted_slots", "steps")
         if not source.text("description").strip():
             raise source.fault("a flow needs a description", "description")
         steps = source.mappings("steps")
@@ -162,6 +163,7 @@ class _FlowReader:
             steps=self.steps,
             intents=tuple(self.intent(item) for item in source.mappings("nlu_trigger")),
             guard=self.condition(source, "if") if "if" in source else None,
+            persisted_slots=tuple(self.slot(source, "persisted_slots", str(name)) for name in source.get("persisted_slots", [])),
         )
 
     def intent(self, item: Mapped) -> str:

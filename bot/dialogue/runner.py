@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,7 +24,7 @@ from locales import Locale
 log = structlog.get_logger()
 
 _STEPS_PER_TURN = 200
-_KEY_PART = 96  # characters of a message id that stand in a wallet key; longer ones are cut at the door
+_RETRIES = (0.05, 0.2)  # seconds between tries of an action that broke off
 
 
 def _rank(command: Command) -> int:
@@ -67,7 +69,7 @@ class Turn:
     """One message on its way through the conversation."""
 
     conversation: int
-    message_id: str
+    message_key: str  # names the message among all messages of all doors
     channel: str
     state: State
     person: int | None
@@ -76,6 +78,7 @@ class Turn:
     replies: list[Reply] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     offer_resume: bool = False
+    calls: Counter[str] = field(default_factory=Counter)  # how often each place called an action in this turn
 
     def note(self, kind: str, **data: Any) -> None:
         """Append an event for the record."""
@@ -164,6 +167,7 @@ class Runner:
             "topic": turn.topic,
             "candidates": [],
             "person": turn.person is not None,
+            "ordered": turn.state.waits_for("order_id"),
         }
         facts |= context
         facts["candidates"] = [self._titled(candidate, turn) for candidate in facts["candidates"]]
@@ -227,6 +231,11 @@ class Runner:
                 return
         raise RuntimeError(f"flow {turn.state.frames[-1].flow} runs in a circle")
 
+    def show_again(self, turn: Turn) -> None:
+        """Take the flow on top back to its beginning, so that this door sees what it is asked to confirm."""
+        if turn.state.top is not None:
+            turn.state.top.step, turn.state.top.asked = self.flows[turn.state.top.flow].first, []
+
     def _give_up(self, turn: Turn) -> None:
         root = turn.state.working(self.flows)
         facts = self.pattern(turn, "pattern_internal_error", {})
@@ -244,7 +253,6 @@ class Runner:
             self._finish(turn, frame, flow)
             return False
         step = flow.steps[frame.step]
-        frame.visits[step.id] = frame.visits.get(step.id, 0) + 1
         match step.kind:
             case "collect":
                 return await self._collect(turn, frame, step)
@@ -276,9 +284,11 @@ class Runner:
     def _finish(self, turn: Turn, frame: Frame, flow: Flow) -> None:
         """Take an ended flow off the stack and see to what lies below: a caller goes on, an interrupted flow is offered."""
         state = turn.state
+        kept = {name: frame.slots[name] for name in flow.persisted_slots if name in frame.slots}
         state.unwind(frame, including=True)
         turn.note("flow", ended=flow.id)
-        if frame.caller is not None:
+        if (caller := state.frame(frame.caller)) is not None:
+            caller.slots |= kept
             for waiting in (other for other in state.frames if other.flow == flow.id):
                 waiting.step = flow.first  # what it asks may be settled now: who logged in above is logged in below
             return
@@ -354,11 +364,20 @@ class Runner:
         return listening
 
     async def _call(self, turn: Turn, frame: Frame, step: Step, action: str) -> ActionResult:
-        key = f"{turn.conversation}/{turn.message_id[:_KEY_PART]}/{frame.id}/{step.id}/{frame.visits[step.id]}/{action}"
+        place = f"{frame.id}/{step.id}/{action}"
+        turn.calls[place] += 1
+        key = f"{turn.conversation}/{turn.message_key}/{place}/{turn.calls[place]}"
         slots = self.readable(turn, frame)
         slots |= {"turn_key": key, "actor": self.people.sign(turn.person, turn.conversation) if turn.person else None}
         turn.note("action", name=action)
-        return await self.actions.run(action, make_tracker(turn.conversation, slots, turn.channel))
+        tracker = make_tracker(turn.conversation, slots, turn.channel)
+        for pause in _RETRIES:
+            try:
+                return await self.actions.run(action, tracker)
+            except Exception as fault:  # an unknown result: the same key asks again and moves nothing twice
+                log.warning("action failed, trying again", action=action, fault=type(fault).__name__)
+                await asyncio.sleep(pause)
+        return await self.actions.run(action, tracker)
 
     def _apply(self, turn: Turn, frame: Frame, result: ActionResult) -> None:
         """Set the slots and say the replies of an action; a signed ``actor`` slot is how a log-in tells who is here."""

@@ -14,7 +14,7 @@ TOKENS_KEPT = 60  # buttons that a conversation still knows; older ones answer t
 
 @dataclass(slots=True)
 class Frame:
-    """One flow in progress. ``visits`` counts how often each step was entered: part of the key of every wallet call."""
+    """One flow in progress: where it is, who called it, and what it knows."""
 
     id: int
     flow: str
@@ -22,7 +22,6 @@ class Frame:
     caller: int | None = None
     slots: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
-    visits: dict[str, int] = field(default_factory=dict)
     checked: list[str] = field(default_factory=list)  # collected slots whose validator agreed
     asked: list[str] = field(default_factory=list)  # steps whose question was put
     started: bool = False
@@ -38,19 +37,21 @@ class State:
     said: list[dict[str, Any]] = field(default_factory=list)
     misses: int = 0
     serial: int = 0
+    door: str = ""  # the end of a channel that spoke last
     topic: str = ""  # of the last message that was about the wallet: where a person is asked for, it tells which
 
     @staticmethod
     def from_json(data: Mapping[str, Any], flows: Flows) -> State:
         """Rebuild a stored state; a flow that the files no longer have is dropped, one without its step begins anew."""
-        frames = [Frame(**frame) for frame in data.get("frames", [])]
+        known = Frame.__slots__
+        frames = [Frame(**{name: value for name, value in frame.items() if name in known}) for frame in data.get("frames", [])]
         kept: list[Frame] = []
         for frame in frames:
             if frame.flow in flows and (frame.caller is None or any(other.id == frame.caller for other in kept)):
                 if frame.step != END and frame.step not in flows[frame.flow].steps:
                     frame.step = flows[frame.flow].first
                 kept.append(frame)
-        return State(**{**data, "frames": kept})
+        return State(**{**{name: value for name, value in data.items() if name in State.__slots__}, "frames": kept})
 
     def to_json(self, slots: Mapping[str, Slot]) -> dict[str, Any]:
         """Give what is stored: everything but the values of sensitive slots, and only the newest buttons."""
@@ -125,9 +126,14 @@ class State:
         for token in other.tokens.values():
             token["frame"] = token["frame"] + shift if token["frame"] is not None else None
         self.frames += other.frames
+        self.door = other.door if other.frames else self.door
         self.tokens |= other.tokens
         self.session |= other.session
         self.said, self.misses, self.serial = other.said, other.misses, self.serial + other.serial
+
+    def waits_for(self, name: str) -> bool:
+        """Tell whether any flow, interrupted or not, holds a value for a slot."""
+        return any(frame.slots.get(name) is not None for frame in self.frames)
 
     def unwind(self, frame: Frame, *, including: bool) -> None:
         """Drop everything above a frame, and the frame too when it is over itself."""

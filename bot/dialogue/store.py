@@ -204,9 +204,8 @@ class Store:
             turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
             await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(kept.outcome)})
             await _append(connection, before.id, kept.events)
-            if (leave := kept.leave) is not None:
-                to = leave.to or await _new_conversation(connection, leave.state, leave.person, at)
-                await connection.execute(_point(channel, sender, to, at))
+            if kept.leave is not None:
+                await _leave(connection, channel, sender, kept.leave, at)
         return True
 
     async def change(self, before: Conversation, state: Mapping[str, Any], new: Sequence[Event], at: int) -> bool:
@@ -222,7 +221,9 @@ class Store:
         async with self.database.write() as connection:
             await _append(connection, conversation_id, new)
 
-    async def keep_silent(self, before: Conversation, channel: str, sender: str, message_id: str, event: Event) -> bool:
+    async def keep_silent(
+        self, before: Conversation, channel: str, sender: str, message_id: str, outcome: Outcome, event: Event
+    ) -> bool:
         """Keep a message that goes to the agent who holds the conversation: recorded and deduplicated, answered by nobody here.
 
         False when the holder changed meanwhile, or another process kept this very message.
@@ -233,11 +234,16 @@ class Store:
                 if (await connection.execute(held)).scalar_one() != before.holder:
                     return False
                 turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
-                await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(Outcome())})
+                await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(outcome)})
                 await _append(connection, before.id, [event])
         except IntegrityError:
             return False
         return True
+
+    async def leave(self, channel: str, sender: str, leave: Leave, at: int) -> None:
+        """Point this end of a channel elsewhere, outside a turn."""
+        async with self.database.write() as connection:
+            await _leave(connection, channel, sender, leave, at)
 
     async def latest_of(self, person: int, *, besides: int) -> int | None:
         """Say which other conversation of this person was used last."""
@@ -315,6 +321,11 @@ def _conversation(row: Any, outcome: str | None) -> Conversation:
         updated_at=row.updated_at,
         outcome=None if outcome is None else outcome_from_text(outcome),
     )
+
+
+async def _leave(connection: AsyncConnection, channel: str, sender: str, leave: Leave, at: int) -> None:
+    to = leave.to or await _new_conversation(connection, leave.state, leave.person, at)
+    await connection.execute(_point(channel, sender, to, at))
 
 
 async def _new_conversation(connection: AsyncConnection, state: Mapping[str, Any], person: int | None, at: int) -> int:

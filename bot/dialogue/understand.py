@@ -22,6 +22,8 @@ _ANSWERED = frozenset({"pattern_topic_question", "pattern_not_offered"})  # what
 _FAINT = 0.02  # a reading less likely than this is not worth a button
 _WITH_VALUES = frozenset({"pattern_correction", "pattern_deny", "pattern_chitchat", "pattern_continue_flow"})  # 「不对，是15块」
 
+_WEAKER = frozenset({"pattern_out_of_scope", *_ANSWERED})
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -157,7 +159,7 @@ class _Reading:
     def requests(self) -> list[Command]:
         values = self.values(self.view.collected())
         flow = self.view.flows.by_intent.get(self.intent) if self.sure >= self.limits.accept else None
-        if values and (self.answers_alone(values) or not self.leads_away(flow)):
+        if values and (self.answers_alone(values) or not self.leads_away(flow, values)):
             return _changes(values, self.view)
         if (taken_back := self.taken_back(flow)) is not None:
             return [CorrectSlots(taken_back)]
@@ -188,7 +190,10 @@ class _Reading:
             found = [
                 number
                 for number, entity in enumerate(self.entities)
-                if entity["entity"] == mapping.entity and number not in used and not entity.get("negated")
+                if entity["entity"] == mapping.entity
+                and mapping.role in ("", entity.get("role"))
+                and number not in used
+                and not entity.get("negated")
             ]
             readings = [_value(self.entities[number]) for number in found]
             if readings and all(reading == readings[0] for reading in readings):
@@ -213,12 +218,15 @@ class _Reading:
         flows = self.view.flows.by_intent.items()
         return frozenset(intent for intent, flow in flows if not flow.is_pattern or flow.id == "pattern_correction")
 
-    def leads_away(self, flow: Flow | None) -> bool:
+    def leads_away(self, flow: Flow | None, values: Mapping[str, Any]) -> bool:
         """Tell whether the message surely wants something else than what the conversation is at."""
         if self.intent == "faq":
             return self.sure >= self.limits.accept
         at_work = {frame.flow for frame in self.view.chain}
-        return flow is not None and flow.id not in at_work and flow.id not in _WITH_VALUES
+        if flow is None or flow.id in at_work or flow.id in _WITH_VALUES:
+            return False
+        # what was just asked for, given in a message that only sounds like talk about something else
+        return flow.id not in _WEAKER or self.requested not in values
 
     def taken_back(self, flow: Flow | None) -> dict[str, Any] | None:
         """Read a correction that gives no new value: 「收款人错了」, 「不对」 at a card."""

@@ -20,6 +20,9 @@ class ShowOrder(WalletAction):
     async def act(self, turn: Turn) -> list[Event]:
         """Read the order as the wallet keeps it, not as the slots have it."""
         order = await turn.wallet.order(turn.slot("order_id"), actor=turn.user_id)
+        if order.status != "proposed":
+            turn.say("utter_refused_order_not_open", status=order.status)
+            return [SlotSet("order_status", order.status)]
         person = await turn.wallet.person(turn.user_id)
         turn.say(
             "utter_order_card",
@@ -29,6 +32,7 @@ class ShowOrder(WalletAction):
             order_city=order.city,
             order_amount=order.amount,
             fee=order.fee,
+            order_note=order.note,
             own_phone=person.phone_masked,
             expires_at=order.expires_at.isoformat(),
         )
@@ -50,27 +54,7 @@ class ValidateCode(WalletAction):
 class Authorize(WalletAction):
     """Hand the code to the wallet, which posts the order or says why not."""
 
-    forgets: ClassVar = {
-        "wrong_code": ("code",),
-        **dict.fromkeys(
-            (
-                "code_expired",
-                "order_locked",
-                "order_not_found",
-                "order_not_open",
-                "insufficient_funds",
-                "single_limit_exceeded",
-                "daily_limit_exceeded",
-                "yearly_limit_exceeded",
-                "wallet_frozen",
-                "payee_unavailable",
-                "payee_limit_exceeded",
-                "not_logged_in",
-                "key_reused",
-            ),
-            ("order_status",),
-        ),
-    }
+    forgets: ClassVar = {"wrong_code": ("code",), "*": ("order_status",)}
 
     def name(self) -> str:
         """Name the action."""

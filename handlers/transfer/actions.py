@@ -9,6 +9,17 @@ from rasa_sdk.events import SlotSet
 from handlers.wallet_action import Event, Turn, WalletAction
 from wallet_service import Fen, Transfer
 
+_WRONG_AMOUNT = (
+    "invalid_amount",
+    "amount_not_positive",
+    "amount_too_large",
+    "insufficient_funds",
+    "single_limit_exceeded",
+    "daily_limit_exceeded",
+    "yearly_limit_exceeded",
+)
+_WRONG_PAYEE = ("payee_not_found", "payee_unavailable", "payee_limit_exceeded", "self_transfer")
+
 
 class ValidatePayee(WalletAction):
     """Turn a name, a phone or a wallet number into exactly one wallet."""
@@ -62,19 +73,10 @@ class ProposeTransfer(WalletAction):
     """Propose the transfer that the slots describe; the code is asked for by authorize_order."""
 
     forgets: ClassVar = {
-        **dict.fromkeys(
-            (
-                "invalid_amount",
-                "amount_not_positive",
-                "amount_too_large",
-                "insufficient_funds",
-                "single_limit_exceeded",
-                "daily_limit_exceeded",
-                "yearly_limit_exceeded",
-            ),
-            ("amount", "order_id"),
-        ),
-        **dict.fromkeys(("payee_not_found", "payee_unavailable", "payee_limit_exceeded", "self_transfer"), ("payee", "order_id")),
+        "*": ("order_id",),
+        "invalid_note": ("note", "order_id"),
+        **dict.fromkeys(_WRONG_AMOUNT, ("amount", "order_id")),
+        **dict.fromkeys(_WRONG_PAYEE, ("payee", "order_id")),
     }
 
     def name(self) -> str:
@@ -83,6 +85,12 @@ class ProposeTransfer(WalletAction):
 
     async def act(self, turn: Turn) -> list[Event]:
         """Propose it, in place of the order that a correction made void."""
-        transfer = Transfer(payer=turn.user_id, payee=turn.slot("payee_id"), amount=Fen(turn.slot("amount")), city=turn.city)
+        transfer = Transfer(
+            payer=turn.user_id,
+            payee=turn.slot("payee_id"),
+            amount=Fen(turn.slot("amount")),
+            city=turn.city,
+            note=turn.slot("note"),
+        )
         order = await turn.wallet.propose(transfer, actor=turn.user_id, key=turn.key, replaces=turn.slot("order_id"))
         return [SlotSet("order_id", order.id)]

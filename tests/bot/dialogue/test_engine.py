@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bot.desk.agents import add_agent
 from bot.dialogue.runner import Turn
 from bot.messages import Outcome
 from tests.bot.talk import LI, WANG, Talk, rows, wrong
-from tests.conftest import OpenDemo
+from tests.conftest import Clock, OpenDemo
 
 
 @pytest.fixture
@@ -280,8 +281,45 @@ async def test_a_log_in_at_a_second_door_joins_the_conversation(open_demo: OpenD
         code = first.code(WANG)
         await second.log_in(WANG)
         assert await app.store.find("test", first.sender) == await app.store.find("other", second.sender)
+        assert "请核对" in await second.say(code), "what is confirmed at a door must have been shown there"
         assert "转好了" in await second.say(code)
         assert "¥4,800.00" in await first.say("/balance")
+
+
+async def test_a_change_at_another_door_is_shown_before_a_code_counts(open_demo: OpenDemo) -> None:
+    """Who changes the payee at a second door cannot have it confirmed by somebody who only saw the first card."""
+    async with open_demo() as app:
+        victim, intruder = Talk(app), Talk(app, "other")
+        await victim.log_in(WANG)
+        await victim.say("给李娜转300块")
+        await intruder.log_in(WANG)
+        await intruder.say("不是给李娜,给张三丰")
+        assert "三丰" in await victim.say(victim.code(WANG))
+        assert "转好了" not in victim.words()
+        assert await available(app, 1) == 500000
+
+
+async def test_equal_message_ids_at_different_doors_are_different_messages(open_demo: OpenDemo) -> None:
+    """Two doors of one person number their messages alike; each transfer is a transfer of its own."""
+    async with open_demo() as app:
+        for place in ("a", "b"):
+            talk = Talk(app, place)
+            for number, text in enumerate(("/log_in", WANG, None, "给李娜转100块", None)):
+                said = text or talk.code(WANG)
+                await app.engine.handle(talk.inbound(said, str(number)))
+                await app.courier.drain()
+        assert await available(app, 1) == 480000
+
+
+async def test_a_door_silent_for_long_speaks_for_nobody(open_demo: OpenDemo) -> None:
+    """After more than a month of silence a door has to log in again, and the message that found it so is answered."""
+    clock = Clock()
+    async with open_demo(clock=clock) as app:
+        talk = Talk(app)
+        await talk.log_in(WANG)
+        clock.ahead += dt.timedelta(days=31)
+        assert "手机号" in await talk.say("余额")
+        assert "¥" not in talk.words()
 
 
 async def test_a_third_door_joins_where_the_others_are(open_demo: OpenDemo) -> None:

@@ -66,8 +66,8 @@ MISTAKES = {
         "'slots'",
     ),
     "a field of Rasa's that would be ignored": (
-        "flows:\n  pay:\n    description: x\n    persisted_slots: [payee]  # !\n    steps: [{action: utter_done}]",
-        "'persisted_slots'",
+        "flows:\n  pay:\n    description: x\n    always_include_in_prompt: true  # !\n    steps: [{action: utter_done}]",
+        "'always_include_in_prompt'",
     ),
     "flow that is no mapping": ("flows:\n  pay: 3  # !", "'pay'"),
     "no description": ("flows:\n  pay:\n    steps: [{action: utter_done}]  # !", "'description'"),
@@ -318,6 +318,7 @@ SCHEMA = {
             "properties": {
                 "description": _TEXT,
                 "if": _TEXT,
+                "persisted_slots": {"type": "array", "items": _TEXT},
                 "nlu_trigger": {"type": "array", "minItems": 1, "items": _step("intent", {"anyOf": [_TEXT, {"type": "object"}]})},
                 "steps": _STEPS,
             },

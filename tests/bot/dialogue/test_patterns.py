@@ -45,7 +45,7 @@ async def test_other_words_for_a_pattern(open_demo: OpenDemo, tmp_path: Path) ->
     async with open_demo(patterns=edited(tmp_path, edit)) as app:
         talk = Talk(app)
         await talk.log_in(WANG)
-        assert "重新来" in await talk.say("给李娜转10块", "取消")
+        assert "重新来" in await talk.say("给李娜转账", "取消")
         assert "已取消" not in talk.words()
 
 

@@ -242,8 +242,8 @@ async def _add_agent(options: argparse.Namespace) -> int:
         try:
             agent = await add_agent(wallet.database, options.name, asked, options.role)
         except BadRequest as fault:
-            words = Locale.load().word("ui", f"desk_error_{fault.code}")
-            raise SettingsError(words.format(**fault.facts)) from fault
+            sentence = Locale.load().word("ui", f"desk_error_{fault.code}")
+            raise SettingsError(sentence.format(**fault.facts)) from fault
     print(f"{agent.name} can log in at /desk")
     return 0
 

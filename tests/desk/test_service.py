@@ -110,7 +110,7 @@ async def test_a_turn_under_way_is_lost_to_the_agent(house: House) -> None:
     assert after.holder == agent.id
     assert after.outcome is None
     assert after.state == {"stack": []}
-    assert await house.store.keep_silent(after, "web", "ann", "m2", Event("user", {"text": "在吗"}, house.clock.now))
+    assert await house.store.keep_silent(after, "web", "ann", "m2", Outcome(), Event("user", {"text": "在吗"}, house.clock.now))
 
 
 async def test_a_turn_over_a_held_conversation_is_lost_to_the_hand_back(house: House) -> None:
@@ -121,7 +121,9 @@ async def test_a_turn_over_a_held_conversation_is_lost_to_the_hand_back(house: H
     before = await house.store.load("web", "ann", "m2")
     assert before is not None
     await house.desk.hand_back(handoff, agent)
-    assert not await house.store.keep_silent(before, "web", "ann", "m2", Event("user", {"text": "喂"}, house.clock.now))
+    assert not await house.store.keep_silent(
+        before, "web", "ann", "m2", Outcome(), Event("user", {"text": "喂"}, house.clock.now)
+    )
     kept = Kept({}, None, Outcome())
     assert not await house.store.keep(before, "web", "ann", "m2", kept, house.clock.now)
 

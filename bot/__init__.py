@@ -1,1 +1,1 @@
-"""bot."""
+"""The running assistant: doors, conversation, agent desk, command line."""

@@ -24,6 +24,7 @@ from bot.dialogue.actions import Actions
 from bot.dialogue.domain import Slot, check_slots, load_slots
 from bot.dialogue.engine import Engine
 from bot.dialogue.flows import Flows, Known, load_flows
+from bot.dialogue.repair import BUILTIN
 from bot.dialogue.runner import Runner
 from bot.dialogue.store import Store
 from bot.dialogue.understand import Thresholds
@@ -89,7 +90,7 @@ def load_dialogue(
     slots = load_slots([PATTERNS.with_name("domain.yml"), *domains])
     known = Known(
         slots=frozenset(slots),
-        actions=actions.names | Runner.BUILTIN,
+        actions=actions.names | frozenset(BUILTIN),
         responses=frozenset(locale.responses),
         intents=intents,
     )

@@ -1,1 +1,1 @@
-"""bot/dialogue."""
+"""The conversation engine: flows, stack, repair; knows no channel and no wallet."""

@@ -13,9 +13,10 @@ import structlog
 
 from bot.dialogue.commands import Command, Proceed, RunPattern, SetSlot
 from bot.dialogue.masking import masked, may_hold_code
-from bot.dialogue.runner import Runner, Turn
+from bot.dialogue.runner import Runner
 from bot.dialogue.stack import State
 from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
+from bot.dialogue.turn import Turn
 from bot.dialogue.understand import Thresholds, View, is_payload, press, understand
 from bot.messages import Inbound, Outcome, Reply
 

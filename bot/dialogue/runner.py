@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -16,8 +13,9 @@ from bot.dialogue.commands import Command, CorrectSlots, Proceed, ResumeFlow, Ru
 from bot.dialogue.domain import Slot
 from bot.dialogue.flows import END, Flow, Flows, Step
 from bot.dialogue.masking import masked
+from bot.dialogue.repair import BUILTIN
 from bot.dialogue.stack import Frame, State
-from bot.dialogue.store import Event
+from bot.dialogue.turn import Handoffs, People, Turn
 from bot.messages import Button, Reply
 from locales import Locale
 
@@ -32,75 +30,8 @@ def _rank(command: Command) -> int:
     return 1 if isinstance(command, CorrectSlots | RunPattern) else 0
 
 
-class People(Protocol):
-    """Who acts: the engine signs the person for actions and checks what a log-in gave back."""
-
-    def sign(self, person: int, conversation: int) -> str:
-        """Give the field by which an action knows who acts in this conversation."""
-        ...
-
-    def verify(self, token: str, conversation: int) -> int:
-        """Give the person that such a field names; raises when it was not signed here."""
-        ...
-
-    async def names(self, person: int) -> tuple[str, ...]:
-        """Give the names of a person's contacts."""
-        ...
-
-
-class Handoffs(Protocol):
-    """The queue for human agents, as far as a conversation needs it."""
-
-    async def request(self, conversation_id: int, *, topic: str, city: str, reason: str, context: Mapping[str, Any]) -> Any:
-        """Queue a conversation; gives an object with ``position``, 1 for the next in turn."""
-        ...
-
-    async def leave(self, conversation_id: int) -> bool:
-        """Take a conversation out of the queue; False when it was not in it."""
-        ...
-
-    async def follow(self, conversation_id: int, to: int) -> None:
-        """Take a place in the queue along into another conversation of the same customer."""
-        ...
-
-
-@dataclass(slots=True)
-class Turn:
-    """One message on its way through the conversation."""
-
-    conversation: int
-    message_key: str  # names the message among all messages of all doors
-    channel: str
-    state: State
-    person: int | None
-    now: dt.datetime
-    topic: str = ""
-    replies: list[Reply] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    offer_resume: bool = False
-    calls: Counter[str] = field(default_factory=Counter)  # how often each place called an action in this turn
-
-    def note(self, kind: str, **data: Any) -> None:
-        """Append an event for the record."""
-        self.events.append(Event(kind, data, int(self.now.timestamp() * 1000)))
-
-
 class Runner:
     """Everything that a stack needs to run, built once and shared by all conversations."""
-
-    BUILTIN = frozenset(
-        {
-            "action_listen",
-            "action_cancel_flow",
-            "action_correct_slots",
-            "action_repeat",
-            "action_restart",
-            "action_search",
-            "action_respond",
-            "action_hand_off",
-            "action_leave_queue",
-        }
-    )
 
     def __init__(
         self,
@@ -116,9 +47,6 @@ class Runner:
     ) -> None:
         self.flows, self.slots, self.actions, self.locale = flows, slots, actions, locale
         self.people, self.handoffs, self.default_city, self.new_token = people, handoffs, default_city, new_token
-        self.builtin: dict[str, Callable[[Turn, Frame], Awaitable[bool]]] = {
-            name: getattr(self, name.replace("action", "", 1)) for name in self.BUILTIN
-        }
 
     # -- commands ---------------------------------------------------------------------------------------------------------
 
@@ -349,8 +277,8 @@ class Runner:
             frame.asked.append(step.id)
 
     async def _act(self, turn: Turn, frame: Frame, step: Step) -> bool:
-        if step.name in self.builtin:
-            listening = await self.builtin[step.name](turn, frame)
+        if step.name in BUILTIN:
+            listening = await BUILTIN[step.name](self, turn, frame)
         else:
             listening = False
             if step.name in self.actions.names:
@@ -421,109 +349,3 @@ class Runner:
             issued.append(Button(title, token))
         turn.replies.append(Reply(text, tuple(issued), image))
         turn.note("bot", reply=name, text=text, buttons=[title for title, _ in buttons])
-
-    # -- what patterns can do ---------------------------------------------------------------------------------------------
-
-    async def _listen(self, turn: Turn, frame: Frame) -> bool:
-        return True
-
-    async def _cancel_flow(self, turn: Turn, frame: Frame) -> bool:
-        """Drop the flow at work, with all that it called; what it had interrupted is then offered."""
-        state = turn.state
-        root = state.working(self.flows)
-        if root is None:
-            return False
-        state.unwind(root, including=True)
-        if self.flows[frame.flow].is_pattern:
-            state.frames.append(frame)
-            turn.offer_resume = True
-        elif state.top is not None:
-            self.pattern(turn, "pattern_continue_interrupted", {})
-        return False
-
-    async def _correct_slots(self, turn: Turn, frame: Frame) -> bool:
-        """Change slots of the flow at work and take it back to the earliest question concerned."""
-        state, corrections = turn.state, frame.context.get("corrections", {})
-        chain = [seen for seen in state.chain(frame, self.flows) if seen is not frame]
-        owners = {name: owner for name in corrections for owner in chain if name in self.flows[owner.flow].collects()}
-        for name, owner in owners.items():
-            value = corrections[name]
-            owner.slots[name] = value
-            owner.checked = [checked for checked in owner.checked if checked != name]
-            steps = [step.id for step in self.flows[owner.flow].steps.values() if step.kind == "collect" and step.name == name]
-            owner.step = min((owner.step, *steps), key=self.flows[owner.flow].position)
-        if owners:
-            lowest = min(owners.values(), key=state.frames.index)
-            state.unwind(lowest, including=False)
-            state.frames.append(frame)
-        frame.context["changes"] = [
-            {
-                "name": self.locale.word("slot_names", name),
-                "value": "" if value is None or isinstance(value, dict) else self._shown(name, value),
-            }
-            for name, value in corrections.items()
-        ]
-        frame.context["changed"] = bool(corrections)
-        frame.context["correctable"] = [
-            {"slot": name, "name": self.locale.word("slot_names", name)}
-            for name in dict.fromkeys(name for seen in chain for name in self.flows[seen.flow].collects())
-            if not self.slots[name].sensitive and any(seen.slots.get(name) is not None for seen in chain)
-        ]
-        return False
-
-    def _shown(self, name: str, value: Any) -> str:
-        """Write a slot's value as a person reads it, long numbers shortened."""
-        return masked(self.locale.show_slot(name, value), everything=False)
-
-    async def _repeat(self, turn: Turn, frame: Frame) -> bool:
-        for reply in turn.state.said:
-            again = Reply.from_json(reply)
-            kept = [
-                (button.title, turn.state.tokens[button.payload]["payload"])
-                for button in again.buttons
-                if button.payload in turn.state.tokens
-            ]
-            self.add(turn, "repeat", again.text, kept, again.image)
-        return False
-
-    async def _restart(self, turn: Turn, frame: Frame) -> bool:
-        turn.state.frames = [frame]
-        return False
-
-    async def _search(self, turn: Turn, frame: Frame) -> bool:
-        """Answer a question from the facts of the conversation's city, or say whose answer it is."""
-        key, city = frame.context["faq"], frame.context.get("about") or self.city(turn)
-        spoken, foreign = self.locale.answer(key, city, {"city_name": self.locale.word("city_names", city)})
-        if foreign:
-            self.say(turn, "utter_faq_of_another_city", frame, {"other_city": self.locale.word("city_names", foreign)})
-        self.add(turn, key, spoken.text, spoken.buttons, spoken.image)
-        return False
-
-    async def _respond(self, turn: Turn, frame: Frame) -> bool:
-        """Say the reply that is named after the intent."""
-        self.say(turn, f"utter_{frame.context['intent']}", frame)
-        return False
-
-    async def _hand_off(self, turn: Turn, frame: Frame) -> bool:
-        working = turn.state.working(self.flows)
-        shown = {}
-        if working is not None:
-            filled = {
-                name: working.slots.get(name) for name in self.flows[working.flow].collects() if not self.slots[name].sensitive
-            }
-            shown = {
-                self.locale.word("slot_names", name): self._shown(name, value)
-                for name, value in filled.items()
-                if value is not None
-            }
-        context = {"flow": frame.context["flow_name"], "slots": shown, "person": turn.person}
-        reason = str(frame.context.get("intent") or frame.context.get("reason") or "asked")
-        place = await self.handoffs.request(
-            turn.conversation, topic=turn.state.topic or "human", city=self.city(turn), reason=reason, context=context
-        )
-        frame.context["position"] = place.position
-        return False
-
-    async def _leave_queue(self, turn: Turn, frame: Frame) -> bool:
-        frame.context["left"] = await self.handoffs.leave(turn.conversation)
-        return False

@@ -12,7 +12,7 @@ import pytest
 
 from bot.app import App
 from bot.desk.agents import add_agent
-from bot.dialogue.runner import Turn
+from bot.dialogue.turn import Turn
 from bot.messages import Outcome
 from tests.bot.talk import LI, WANG, Talk, rows, wrong
 from tests.conftest import Clock, OpenDemo

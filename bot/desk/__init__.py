@@ -1,1 +1,1 @@
-"""bot/desk."""
+"""The agent desk: the queue, who holds which conversation, and its pages."""

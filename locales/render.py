@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import yaml
-from jinja2 import StrictUndefined, Template, meta
+from jinja2 import StrictUndefined, Template, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -113,7 +113,9 @@ class Locale:
         return found
 
     def _undeclared(self, template: str) -> set[str]:
-        return meta.find_undeclared_variables(self._environment.parse(template))
+        parsed = self._environment.parse(template)
+        own = {node.name for node in parsed.find_all(nodes.Name) if node.ctx == "store"}
+        return meta.find_undeclared_variables(parsed) - own
 
     def _add(self, data: Mapping[str, Any], path: Path) -> None:
         for kind, words in data.items():

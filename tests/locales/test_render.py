@@ -76,10 +76,7 @@ def spoken_in_code(flows: Flows) -> set[str]:
     forms = {
         "utter_refused_{}": [f"utter_refused_{code}" for code in errors.BY_CODE],
         "utter_amount_{}": [f"utter_amount_{problem}" for problem in ("sub_fen", "zero", "negative", "huge")],
-        "utter_notice_{}": [
-            f"utter_notice_{kind}"
-            for kind in ("login_code", "logged_in", "payment_code", "payment_posted", "payments_locked", "money_received")
-        ],
+        "utter_notice_{}": [f"utter_notice_{kind}" for kind in kinds_of_notices()],
         "utter_{}": [f"utter_{intent}" for flow in responding for intent in flow.intents],
         "utter_ask_{}": [],  # the loader holds these against what exists
         "unreadable_{}": [f"utter_unreadable_{kind}" for kind in typing.get_args(Kind) if kind not in ("text", "press")],
@@ -91,6 +88,12 @@ def spoken_in_code(flows: Flows) -> set[str]:
             known = forms[text] if "{}" in text else [text if text.startswith("utter_") else f"utter_{text}"]
             names.update(known)
     return names
+
+
+def kinds_of_notices() -> set[str]:
+    """Read from the wallet's code which notices it writes."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "wallet_service").glob("*.py")]
+    return {kind for source in sources for kind in re.findall(r'notice_row\(\s*"(\w+)"', source)}
 
 
 def spoken_in_flows(flows: Flows) -> set[str]:

@@ -94,7 +94,8 @@ def _settings(*, demo: bool) -> Settings:
 
     settings = read_settings(demo=demo, cities=tuple(packaged_profiles()))
     level = getattr(logging, settings.log_level.upper())
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+    # libraries print what they are given when they debug: statements with their values, codes and phones among them
+    logging.basicConfig(level=max(level, logging.INFO), stream=sys.stderr, format="%(message)s")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

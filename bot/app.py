@@ -33,11 +33,12 @@ from bot.pictures import read_qr
 from handlers.wallet_action import using
 from locales import Locale
 from nlu import Interpreter
-from wallet_service import LoginLimit, Wallet
+from wallet_service import CodeLimit, LoginLimit, Wallet
 
 ROOT = Path(__file__).parent.parent
 PATTERNS = Path(__file__).parent / "dialogue" / "patterns.yml"
 _DEMO_LOGINS = LoginLimit(per_ten_minutes=1_000, per_day=10_000)  # the demo's few phones are shared by whoever tries it
+_DEMO_CODES = CodeLimit(per_ten_minutes=1_000, per_day=10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,9 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open everything but the doors; the demo's data is loaded into an empty database."""
     async with AsyncExitStack() as stack:
-        limit = _DEMO_LOGINS if settings.demo else None
+        logins, codes = (_DEMO_LOGINS, _DEMO_CODES) if settings.demo else (None, None)
         wallet = await stack.enter_async_context(
-            Wallet.open(settings.database_url, secret=settings.secret_key, clock=clock, login_limit=limit)
+            Wallet.open(settings.database_url, secret=settings.secret_key, clock=clock, login_limit=logins, code_limit=codes)
         )
         await migrate(wallet.database)
         await check(wallet.database)

@@ -221,7 +221,7 @@ async def _verify() -> int:
     from wallet_service import Wallet
 
     settings = _settings(demo=False)
-    async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
+    async with Wallet.open(settings.database_url, secret=settings.secret_key, sealing=False) as wallet:
         report = await wallet.verify()
     for fault in report.faults[:1]:
         print(f"FAULT {fault.check} at {fault.where}: {fault.detail}")

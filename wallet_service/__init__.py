@@ -6,10 +6,10 @@ with their facts, stand in ``wallet_service.errors``; demo data in ``wallet_serv
 
 from wallet_service import errors
 from wallet_service.commands import Transfer
-from wallet_service.context import SHANGHAI, LoginLimit, Randomness
+from wallet_service.context import SHANGHAI, CodeLimit, LoginLimit, Randomness
 from wallet_service.database import Database
 from wallet_service.environment import close_environment, from_environment
-from wallet_service.errors import ConfigurationError, SchemaError, WalletError
+from wallet_service.errors import ConfigurationError, LedgerFault, SchemaError, WalletError
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.migrations import migrate
 from wallet_service.money import MAX_AMOUNT, Fen
@@ -34,6 +34,7 @@ __all__ = [
     "MAX_AMOUNT",
     "SHANGHAI",
     "Balance",
+    "CodeLimit",
     "ConfigurationError",
     "Database",
     "Fault",
@@ -41,6 +42,7 @@ __all__ = [
     "Fen",
     "Figure",
     "HistoryItem",
+    "LedgerFault",
     "Limits",
     "Login",
     "LoginChallenge",

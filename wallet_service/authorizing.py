@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service import errors, ledger
-from wallet_service.codes import TRIES, typed_code
+from wallet_service import brakes, errors, ledger
+from wallet_service.codes import TRIES, confirmation, typed_code
 from wallet_service.context import SHANGHAI, Context
 from wallet_service.idempotency import once
 from wallet_service.limits import Spending
@@ -28,10 +28,14 @@ async def authorize(context: Context, order_id: int, code: str, *, actor: int, k
 
     async def work(connection: AsyncConnection) -> Order:
         now = context.now()
+        await brakes.hold(context, connection, actor, order_id)
         row = await load_order(connection, order_id, actor, lock=True)
         await require_open(connection, row, now)
+        brakes.check_lock(row["locked_until"], now)
         if not context.keys.code_matches(row["nonce"], typed_code(code), row["code_hash"]):
-            await _count_wrong_try(connection, row)
+            await _count_wrong_try(connection, row, now)
+        if row["wrong_codes"]:
+            await brakes.forgive_wrong_codes(connection, actor)
         try:
             spending = _final_check(context, row, now)
         except errors.WalletError as refusal:
@@ -43,12 +47,16 @@ async def authorize(context: Context, order_id: int, code: str, *, actor: int, k
     return await once(context, "authorize", actor, key, [order_id, code], work)
 
 
-async def _count_wrong_try(connection: AsyncConnection, row: Mapping[str, Any]) -> None:
-    tries = row["tries"] + 1
+async def _count_wrong_try(connection: AsyncConnection, row: Mapping[str, Any], now: datetime) -> None:
+    """Count it for the order and for the person, whose fifth in a row ends the order too, whichever the others were for."""
+    tries = max(row["tries"], row["wrong_codes"] % TRIES) + 1
+    locked_until = await brakes.count_wrong_code(connection, row["actor_id"], row["wrong_codes"], now)
     if tries < TRIES:
         await change_order(connection, row["id"], tries=tries)
         raise errors.WrongCode(tries_left=TRIES - tries)
     await change_order(connection, row["id"], tries=tries, status="refused", refusal=errors.OrderLocked.code)
+    if locked_until is not None:
+        raise errors.PaymentsLocked(retry_at=locked_until.isoformat())
     raise errors.OrderLocked(tries=TRIES)
 
 
@@ -88,7 +96,8 @@ async def _post(
     if row["fee"]:
         book.move(row["id"], "fee", debit=payer, credit=fees, amount=row["fee"], at=now)
     await ledger.post(connection, book, {payer: spending})
-    done = {"status": "posted", "posted_at": now, "receipt_no": receipt_no(row["id"], now)}
+    proof = confirmation(context.keys, row["id"], row, now)
+    done = {"status": "posted", "posted_at": now, "receipt_no": receipt_no(row["id"], now), "code_hash": proof}
     await change_order(connection, row["id"], **done)
     notices = [
         notice_row("payment_posted", now, user_id=row["actor_id"], order_id=row["id"]),

@@ -11,14 +11,16 @@ from sqlalchemy import Table, bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.authorizing import receipt_no
-from wallet_service.codes import CODE_LIFE
+from wallet_service.codes import CODE_LIFE, confirmation
 from wallet_service.context import Context
 from wallet_service.ledger import Book, post
 from wallet_service.limits import Spending
 from wallet_service.schema import orders
 
 _NOTHING = Spending(0, 0, 0, 0)
-_RECEIPT = update(orders).where(orders.c.id == bindparam("order")).values(receipt_no=bindparam("receipt"))
+_RECEIPT = (
+    update(orders).where(orders.c.id == bindparam("order")).values(receipt_no=bindparam("receipt"), code_hash=bindparam("proof"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,17 @@ async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
 
 async def post_movements(context: Context, connection: AsyncConnection, movements: Sequence[Movement]) -> None:
     """Post movements, oldest first, between accounts that nothing was posted to before."""
-    ids = await insert_rows(connection, orders, [_order(context, movement) for movement in movements])
+    rows = [_order(context, movement) for movement in movements]
+    ids = await insert_rows(connection, orders, rows)
     book = Book({account: 0 for movement in movements for account in (movement.debit, movement.credit)})
     spent: dict[int, Spending] = {}
     receipts = []
-    for order_id, movement in zip(ids, movements, strict=True):
+    for order_id, row, movement in zip(ids, rows, movements, strict=True):
         debit, amount, at = movement.debit, movement.amount, movement.at
         book.move(order_id, movement.kind, debit=debit, credit=movement.credit, amount=amount, at=at)
         spent[debit] = spent.get(debit, _NOTHING).plus(amount, at)
-        receipts.append({"order": order_id, "receipt": receipt_no(order_id, at)})
+        proof = confirmation(context.keys, order_id, row, at)
+        receipts.append({"order": order_id, "receipt": receipt_no(order_id, at), "proof": proof})
     await connection.execute(_RECEIPT, receipts)
     await post(connection, book, spent)
 

@@ -1,8 +1,10 @@
 """The hash chain: what was posted can be neither changed, removed, cut off nor rewritten without verify noticing.
 
-Entries are chained after their commit, by one sealer at a time, so that postings never queue for the end of a chain. The head is
-one row, signed with a key that the database does not hold; it is replaced, not added to, so no older head is there to go
-back to.
+A link covers an entry, the order that it belongs to (who asked, what, with which note and receipt) and both accounts (whose,
+with which number). Entries are chained after their commit, by one sealer at a time, so that postings never queue for the end
+of a chain. The head is one row, signed with a key that the database does not hold, from the first moment of a ledger on. The
+sealer adds only to a head that it has signed itself: one that is missing, signed by another or older than what this process
+has seen is a fault for a person to look at, and nothing is sealed until then.
 """
 
 from __future__ import annotations
@@ -10,52 +12,112 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import hmac
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.context import Context
-from wallet_service.schema import chain_head, entries, links
+from wallet_service.errors import LedgerFault
+from wallet_service.schema import accounts, chain_head, entries, links, orders, users
 
 LATE_COMMITS = 10_000  # ids below the highest sealed one in which a transaction may still have been open (PostgreSQL)
 BATCH = 5_000
 START = bytes(32)
+_RETRY = 1.0  # seconds before sealing is tried again after an error
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS = ("id", "order_id", "kind", "debit_id", "credit_id", "amount", "debit_balance", "credit_balance")
+_debit, _credit = accounts.alias("debit"), accounts.alias("credit")
+_ORDER = ("kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "note", "receipt_no", "created_at")
+_ACCOUNT = ("kind", "city", "user_id", "number", "name")
+_COVERED = (
+    *((orders, name, f"order_{name}") for name in _ORDER),
+    *((side, name, f"{side.name}_{name}") for side in (_debit, _credit) for name in _ACCOUNT),
+)
+_FIELDS = (*entries.c.keys(), *(label for *_, label in _COVERED))
+CONTENT = (*entries.c, *(table.c[name].label(label) for table, name, label in _COVERED))
+FROM_ENTRIES = (
+    entries.outerjoin(orders, orders.c.id == entries.c.order_id)
+    .outerjoin(_debit, _debit.c.id == entries.c.debit_id)
+    .outerjoin(_credit, _credit.c.id == entries.c.credit_id)
+)
 log = logging.getLogger(__name__)
 
 
+def _plain(value: Any) -> Any:
+    return (value - _EPOCH) // timedelta(milliseconds=1) if isinstance(value, datetime) else value
+
+
 def link_hash(previous: bytes, position: int, entry: Row[Any]) -> bytes:
-    """Hash an entry's whole content together with its place and everything before it."""
-    milliseconds = (entry.at - _EPOCH) // timedelta(milliseconds=1)
-    content = "|".join([str(position), *(str(getattr(entry, name)) for name in _FIELDS), str(milliseconds)])
+    """Hash what stands behind an entry (a row of CONTENT) together with its place and everything before it."""
+    content = json.dumps([position, *(_plain(getattr(entry, name)) for name in _FIELDS)])
     return hashlib.sha256(previous + content.encode()).digest()
 
 
-def sign_head(context: Context, position: int, head: bytes) -> bytes:
-    """Sign how long the chain is and what it ends in."""
-    return context.keys.mac("chain", f"{position}|".encode() + head)
+def sign_head(context: Context, position: int, watermark: int, head: bytes) -> bytes:
+    """Sign how long the chain is, how far the entries in it reach and what it ends in."""
+    return context.keys.mac("chain", f"{position}|{watermark}|".encode() + head)
+
+
+def is_signed(context: Context, head: Row[Any]) -> bool:
+    """Tell whether a head was signed with this secret key."""
+    return hmac.compare_digest(sign_head(context, head.position, head.watermark, head.hash), head.signature)
+
+
+async def is_untouched(connection: AsyncConnection) -> bool:
+    """Tell whether nobody and nothing was ever entered: only then may a head be missing."""
+    for table in (users, orders, entries, links):
+        if (await connection.execute(select(table).limit(1))).first() is not None:
+            return False
+    return True
+
+
+async def begin(context: Context) -> None:
+    """Sign the head of a ledger that nothing was entered in; where something was, a missing head stays missing."""
+    async with context.database.read() as connection:
+        if (await connection.execute(select(chain_head.c.id))).first() is not None:
+            return
+    async with context.database.write() as connection:
+        if await is_untouched(connection):
+            row = {"id": 1, "position": 0, "watermark": 0, "hash": START, "signature": sign_head(context, 0, 0, START)}
+            await connection.execute(context.database.insert_if_new(chain_head).values(row))
 
 
 def unsealed(watermark: int, limit: int) -> Any:
     """Select entries that are in no link yet, oldest first."""
     return (
-        select(entries)
-        .outerjoin(links, links.c.entry_id == entries.c.id)
+        select(*CONTENT)
+        .select_from(FROM_ENTRIES.outerjoin(links, links.c.entry_id == entries.c.id))
         .where(entries.c.id > watermark - LATE_COMMITS, links.c.entry_id.is_(None))
         .order_by(entries.c.id)
         .limit(limit)
     )
 
 
+async def _own_head(context: Context, connection: AsyncConnection) -> Row[Any]:
+    """Give the head to add to, locked, or raise why it is not the one that was left there."""
+    head = (await connection.execute(select(chain_head).with_for_update())).one_or_none()
+    if head is None:
+        raise LedgerFault("the signed head of the chain is missing")
+    if not is_signed(context, head):
+        raise LedgerFault("the head of the chain is not signed with this secret key")
+    last = (await connection.execute(select(links).order_by(links.c.position.desc()).limit(1))).one_or_none()
+    if (head.position, head.hash) != ((last.position, last.hash) if last else (0, START)):
+        raise LedgerFault("the chain does not end where its signed head says")
+    newest = context.newest
+    if head.position < newest.position or (head.position == newest.position and newest.hash not in (b"", head.hash)):
+        raise LedgerFault(f"the chain has gone back from {newest.position} to {head.position}")
+    newest.position, newest.hash = head.position, head.hash
+    return head
+
+
 async def seal_on(context: Context, connection: AsyncConnection, limit: int = BATCH) -> int:
     """Chain up to ``limit`` entries inside a transaction and sign the new head; give how many were chained."""
-    head = (await connection.execute(select(chain_head).with_for_update())).one_or_none()
-    position, watermark, previous = (head.position, head.watermark, head.hash) if head else (0, 0, START)
+    head = await _own_head(context, connection)
+    position, watermark, previous = head.position, head.watermark, head.hash
     rows = (await connection.execute(unsealed(watermark, limit))).all()
     if not rows:
         return 0
@@ -66,8 +128,9 @@ async def seal_on(context: Context, connection: AsyncConnection, limit: int = BA
         watermark = max(watermark, row.id)
         chained.append({"position": position, "entry_id": row.id, "hash": previous})
     await connection.execute(insert(links), chained)
-    values = {"position": position, "watermark": watermark, "hash": previous, "signature": sign_head(context, position, previous)}
-    await connection.execute(update(chain_head).values(**values) if head else insert(chain_head).values(id=1, **values))
+    signature = sign_head(context, position, watermark, previous)
+    values = {"position": position, "watermark": watermark, "hash": previous, "signature": signature}
+    await connection.execute(update(chain_head).values(**values))
     return len(rows)
 
 
@@ -90,6 +153,7 @@ class Sealer:
         self._delay = delay  # seconds: postings within it are sealed together
         self._posted = asyncio.Event()
         self._closing = asyncio.Event()
+        self.fault: str | None = None  # why nothing is sealed any more, until a person has looked
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -110,16 +174,25 @@ class Sealer:
             await self._seal()
 
     async def _run(self) -> None:
+        pause = self._delay
         while not self._closing.is_set():
             await self._posted.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._delay)
+                await asyncio.wait_for(self._closing.wait(), pause)
             self._posted.clear()
-            await self._seal()
+            pause = self._delay if await self._seal() else max(self._delay, _RETRY)
 
-    async def _seal(self) -> None:
+    async def _seal(self) -> bool:
+        """Seal what is there; whatever goes wrong, the next round takes it up."""
         try:
             await seal(self._context)
-        except DBAPIError as error:  # another process held the database for too long: the next round takes it up
-            log.warning("sealing was put off: %s", type(error.orig).__name__)
+        except LedgerFault as fault:
+            self.fault = str(fault)
+            log.critical("THE LEDGER IS NOT SEALED ANY MORE: %s; run `zhanggui ledger verify`", fault)
+        except Exception as error:
+            log.warning("sealing was put off: %s", type(error).__name__)
             self._posted.set()
+            return False
+        else:
+            self.fault = None
+        return True

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+from wallet_service.keys import Keys
 
 TRIES = 5
 CODE_LIFE = timedelta(minutes=5)
@@ -20,11 +22,16 @@ def order_text(kind: str, order: Mapping[str, Any]) -> str:
     return "|".join([kind, *(str(order[name]) for name in _ORDER_FIELDS), order["nonce"].hex()])
 
 
+def confirmation(keys: Keys, order_id: int, order: Mapping[str, Any], posted_at: datetime) -> bytes:
+    """Give the proof, kept in place of the code's hash, that exactly this order was confirmed and posted by who has the key."""
+    return keys.mac("confirmed", f"{order_id}|{posted_at.isoformat()}|{order_text(order['kind'], order)}".encode())
+
+
 def login_text(phone: str, nonce: bytes) -> str:
     """Spell out what a login's code confirms: this phone, in this one login."""
     return f"{phone}|{nonce.hex()}"
 
 
-def typed_code(text: str) -> str:
-    """Read a code as people type it: full-width digits and spaces are no mistakes."""
-    return re.sub(r"\s", "", unicodedata.normalize("NFKC", text))
+def typed_code(text: object) -> str:
+    """Read a code as people type it: full-width digits and spaces are no mistakes; what is no text is no code."""
+    return re.sub(r"\s", "", unicodedata.normalize("NFKC", text)) if isinstance(text, str) else ""

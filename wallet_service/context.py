@@ -36,6 +36,22 @@ class LoginLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeLimit:
+    """How many payment codes one person may be sent (project defaults; every correction of a payment sends one)."""
+
+    per_ten_minutes: int = 20
+    per_day: int = 60
+
+
+@dataclass(slots=True)
+class Newest:
+    """The newest head of the chain that this process has seen: an older one in the database was put there by nobody of ours."""
+
+    position: int = 0
+    hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """One open wallet's parts."""
 
@@ -45,7 +61,9 @@ class Context:
     clock: Callable[[], datetime]
     random: Randomness
     login_limit: LoginLimit
+    code_limit: CodeLimit
     system: dict[tuple[str, str], int] = field(default_factory=dict)  # (city, kind) → id of a system account
+    newest: Newest = field(default_factory=Newest)
 
     def now(self) -> datetime:
         """Give the present moment in UTC, in whole milliseconds as the database keeps it."""

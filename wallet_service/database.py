@@ -8,11 +8,16 @@ PostgreSQL: ordinary transactions; the statements that decide about money lock t
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -44,6 +49,24 @@ def parse_url(url: str) -> URL:
     raise ConfigurationError(f"databases of the kind {parsed.get_backend_name()} are not supported: use sqlite or postgresql")
 
 
+def make_private_file(path: Path, content: bytes) -> None:
+    """Put a file in its place that only its owner may read, whole or not at all; one that is there already stays.
+
+    It is written under another name and linked: who dies in between leaves nothing half written, and no file descriptor of the
+    database is ever closed here, which would take SQLite's locks away from this process.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
+
+
 def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
     cursor = dbapi_connection.cursor()
     for pragma in _PRAGMAS:
@@ -68,10 +91,14 @@ class Database:
     def connect(url: URL) -> Database:
         """Make the engines for a URL; nothing is opened before the first statement."""
         if url.get_backend_name() != "sqlite":
-            return Database(create_async_engine(url, pool_pre_ping=True))
+            return Database(create_async_engine(url, pool_pre_ping=True, hide_parameters=True))
+        if url.database and not url.database.startswith(("file:", ":memory:")):
+            with contextlib.suppress(OSError):  # SQLite itself says better what is wrong with a place
+                make_private_file(Path(url.database), b"")
         # The driver must not begin transactions of its own: its deferred BEGIN lets two tasks check one balance.
+        # Statements are shown without their values: a phone or a key has no place in a log.
         options = {"isolation_level": None, "async_creator_fn": driver.connect}
-        writer = create_async_engine(url, connect_args=options, pool_size=1, max_overflow=0)
+        writer = create_async_engine(url, connect_args=options, pool_size=1, max_overflow=0, hide_parameters=True)
         reader = create_async_engine(
             url,
             connect_args=options,
@@ -80,11 +107,18 @@ class Database:
             isolation_level="AUTOCOMMIT",
             skip_autocommit_rollback=True,
             pool_reset_on_return=None,
+            hide_parameters=True,
         )
         for engine in (writer, reader):
             event.listen(engine.sync_engine, "connect", _set_pragmas)
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         return Database(writer, reader)
+
+    def insert_if_new(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """Give an INSERT that leaves a row alone whose unique columns are there already."""
+        if self.is_sqlite:
+            return sqlite.insert(table).on_conflict_do_nothing()
+        return postgresql.insert(table).on_conflict_do_nothing()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

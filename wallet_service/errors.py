@@ -9,13 +9,14 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | amount_not_positive | amount | zero or less |
 | amount_too_large | amount, limit | more than any wallet could hold |
 | invalid_phone | | not a mainland mobile number |
-| invalid_key | | a key that is empty or longer than 255 characters |
-| invalid_note | limit | the note is longer than ``limit`` characters |
+| invalid_key | | a key that is empty, longer than 255 characters or no text that can be kept |
+| invalid_note | limit | the note is longer than ``limit`` characters, or no text |
 | unknown_city | city | no profile of that name |
 | key_reused | | the key was used before with other content |
 | not_logged_in | | the actor token is missing, forged or of another conversation |
 | not_allowed | | the actor acts for somebody else |
-| too_many_codes | limit, retry_at | too many codes asked for this phone (retry_at null: for this order, for good) |
+| too_many_codes | limit, retry_at | too many codes asked for this phone or person (retry_at null: for this order, for good) |
+| payments_locked | retry_at | too many wrong codes in a row, over all orders: nothing is confirmed before ``retry_at`` |
 | challenge_not_found | | no such login, or it was used already |
 | wrong_code | tries_left | the code is wrong; ``tries_left`` more are allowed |
 | code_expired | expired_at | the code's five minutes are over |
@@ -118,6 +119,12 @@ class TooManyCodes(WalletError):
     """Too many codes were asked for."""
 
     code = "too_many_codes"
+
+
+class PaymentsLocked(WalletError):
+    """Too many wrong codes in a row: the person's payments rest for a while."""
+
+    code = "payments_locked"
 
 
 class ChallengeNotFound(WalletError):
@@ -233,6 +240,10 @@ BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletEr
 
 class SchemaError(RuntimeError):
     """The database's schema is not the one this version speaks; the message says what to do."""
+
+
+class LedgerFault(RuntimeError):
+    """The chain over the ledger is not what this secret key has signed: nothing more is sealed until a person has looked."""
 
 
 class ConfigurationError(ValueError):

@@ -1,27 +1,32 @@
 """Each operation once: what a key did is kept with it, refusals too, and given again to whoever repeats the key.
 
-The inputs are kept only as a keyed hash, since they may hold a code. A key belongs to the person who acts.
+The inputs are kept only as a keyed hash, since they may hold a code. A key belongs to the person who acts. Its row is written
+before the work: a repeat at the same time waits for it, and finds the outcome there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import insert, select
+from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors, views
+from wallet_service.checks import is_id, is_text
 from wallet_service.context import Context
 from wallet_service.schema import replays
 
 T = TypeVar("T")
+NOBODY = 0  # the scope of keys before log-in
 LONGEST_KEY = 255
-ATTEMPTS = 3  # a transaction that lost a race (PostgreSQL: serialisation, unique key) is run again this often in all
+ATTEMPTS = 8  # a transaction that lost a race (PostgreSQL: serialisation, deadlock, unique key) is run again this often in all
+_PAUSE = 0.01  # seconds at most before the second attempt, twice as many before each further one
 _LOST_RACES = ("40001", "40P01", "23505")
 
 
@@ -57,9 +62,11 @@ async def once(
 
     A :class:`WalletError` raised by ``work`` is an outcome: what was written before it is kept, and so is the refusal.
     """
-    if not 1 <= len(key) <= LONGEST_KEY:
+    if not is_text(key) or not 1 <= len(key) <= LONGEST_KEY:
         raise errors.InvalidKey
-    content = json.dumps([operation, inputs], ensure_ascii=False, separators=(",", ":"), default=_encode)
+    if scope != NOBODY and not is_id(scope):
+        raise errors.NotLoggedIn
+    content = json.dumps([operation, inputs], separators=(",", ":"), default=str)
     digest = context.keys.mac("replay", content.encode())
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -67,18 +74,20 @@ async def once(
         except DBAPIError as error:
             if attempt == ATTEMPTS or not _is_lost_race(error):
                 raise
+            most = int(_PAUSE * 1000 * 2**attempt)  # the losers of one race must not meet in the next
+            await asyncio.sleep(context.random.below(most) / 1000)
     raise AssertionError("unreachable")
 
 
 async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     refusal: errors.WalletError | None = None
     async with context.database.write() as connection:
-        known = (
-            await connection.execute(
-                select(replays.c.digest, replays.c.outcome).where(replays.c.scope == scope, replays.c.key == key)
-            )
-        ).one_or_none()
-        if known is not None:
+        row = {"scope": scope, "key": key, "digest": digest, "outcome": {}, "created_at": context.now()}
+        fresh = context.database.insert_if_new(replays).values(row).returning(replays.c.id)
+        row_id = (await connection.execute(fresh)).scalar()
+        if row_id is None:
+            kept = select(replays.c.digest, replays.c.outcome).where(replays.c.scope == scope, replays.c.key == key)
+            known = (await connection.execute(kept)).one()
             if known.digest != digest:
                 raise errors.KeyReused
             result: T = _restore(known.outcome)
@@ -90,9 +99,7 @@ async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: 
         except errors.WalletError as error:
             refusal = error
             outcome = {"error": error.code, "facts": error.facts}
-        await connection.execute(
-            insert(replays).values(scope=scope, key=key, digest=digest, outcome=outcome, created_at=context.now())
-        )
+        await connection.execute(update(replays).where(replays.c.id == row_id).values(outcome=outcome))
     if refusal is not None:
         raise refusal
     return result

@@ -42,7 +42,7 @@ class Keys:
 
     def code_hash(self, salt: bytes, code: str) -> bytes:
         """Hash a code for storage: salted, and keyed, since a million guesses would undo a plain hash."""
-        return self.mac("code-hash", salt + b"|" + code.encode())
+        return self.mac("code-hash", salt + b"|" + code.encode(errors="backslashreplace"))
 
     def code_matches(self, salt: bytes, code: str, stored: bytes) -> bool:
         """Compare a typed code with a stored hash in constant time."""

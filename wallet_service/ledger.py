@@ -71,7 +71,9 @@ async def post(connection: AsyncConnection, book: Book, spending: Mapping[int, S
 
 async def locked_balance(connection: AsyncConnection, account_id: int) -> int:
     """Lock an account for this transaction and give its balance in fen."""
-    found = await connection.execute(select(accounts.c.balance).where(accounts.c.id == account_id).with_for_update())
+    found = await connection.execute(
+        select(accounts.c.balance).where(accounts.c.id == account_id).with_for_update(key_share=True)
+    )
     balance: int = found.scalar_one()
     return balance
 

@@ -20,9 +20,9 @@ class Spending:
     year_spent: int
 
     def plus(self, amount: int, now: datetime) -> Spending:
-        """Add a payment made now; a new day or year starts from zero."""
+        """Add a payment made now; a new day or year starts from zero, an old one never comes back: clocks go astray."""
         today = now.astimezone(SHANGHAI).date()
-        day, year = day_number(today), today.year
+        day, year = max(day_number(today), self.day), max(today.year, self.year)
         return Spending(
             day=day,
             day_spent=(self.day_spent if self.day == day else 0) + amount,
@@ -36,16 +36,20 @@ def day_number(day: date) -> int:
     return day.year * 10_000 + day.month * 100 + day.day
 
 
+def numbered_day(number: int) -> date:
+    """Give the day of a number made by :func:`day_number`."""
+    return date(number // 10_000, number // 100 % 100, number % 100)
+
+
 def check_spending(limits: Limits, spending: Spending, amount: int, now: datetime) -> Spending:
     """Give the spending after a payment of ``amount`` fen, or refuse it with the limit that stands against it."""
     lifted_by = limits.lifted_by
     if amount > limits.single.fen:
         raise errors.SingleLimitExceeded(amount=amount, limit=limits.single.fen, lifted_by=lifted_by)
-    today = now.astimezone(SHANGHAI).date()
     after = spending.plus(amount, now)
     for limit, spent, resets, refusal in (
-        (limits.day.fen, after.day_spent, today + timedelta(days=1), errors.DailyLimitExceeded),
-        (limits.year.fen, after.year_spent, date(today.year + 1, 1, 1), errors.YearlyLimitExceeded),
+        (limits.day.fen, after.day_spent, numbered_day(after.day) + timedelta(days=1), errors.DailyLimitExceeded),
+        (limits.year.fen, after.year_spent, date(after.year + 1, 1, 1), errors.YearlyLimitExceeded),
     ):
         if spent > limit:
             used = spent - amount

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
+from wallet_service.brakes import check_login_codes
+from wallet_service.checks import is_text
 from wallet_service.codes import CODE_LIFE, LOGIN_CODE, TRIES, login_text, typed_code
 from wallet_service.context import Context
 from wallet_service.idempotency import once
@@ -23,18 +25,17 @@ from wallet_service.views import Login, LoginChallenge, Person
 
 NEW_LEVEL = 4  # a proven phone and nothing else
 OPENING_LIFE = timedelta(minutes=30)  # how long a login may wait for a resent code, and a proven phone for its first wallet
-_TEN_MINUTES, _DAY = timedelta(minutes=10), timedelta(days=1)
 
 
 async def start_login(context: Context, phone: str, *, key: str) -> LoginChallenge:
     """Send a login code to a phone, registered or not."""
-    number = plain_digits(phone)
+    number = plain_digits(phone) if isinstance(phone, str) else ""
     if not is_phone(number):
         raise errors.InvalidPhone
 
     async def work(connection: AsyncConnection) -> LoginChallenge:
         now = context.now()
-        await _check_rate(context, connection, number, now)
+        await check_login_codes(context, connection, number, now)
         nonce = context.random.octets(16)
         row = {
             "phone": number,
@@ -63,7 +64,7 @@ async def resend_login_code(context: Context, challenge_id: str, *, key: str) ->
             raise errors.LoginLocked(tries=TRIES)
         if row["status"] != "open" or now >= row["created_at"] + OPENING_LIFE:
             raise errors.ChallengeNotFound
-        await _check_rate(context, connection, row["phone"], now)
+        await check_login_codes(context, connection, row["phone"], now)
         counter, until = row["counter"] + 1, now + CODE_LIFE
         fresh = _hash_of(context, row["phone"], row["nonce"], counter)
         await _set(connection, row["id"], counter=counter, code_hash=fresh, expires_at=until)
@@ -79,18 +80,8 @@ def _hash_of(context: Context, phone: str, nonce: bytes, counter: int) -> bytes:
     return context.keys.code_hash(nonce, code)
 
 
-async def _check_rate(context: Context, connection: AsyncConnection, phone: str, now: datetime) -> None:
-    started, counter = challenges.c.created_at, challenges.c.counter
-    recent = select(started, counter).where(challenges.c.phone == phone, started > now - _DAY).order_by(started)
-    times = [row.created_at for row in await connection.execute(recent) for _ in range(1 + row.counter)]
-    for span, limit in ((_DAY, context.login_limit.per_day), (_TEN_MINUTES, context.login_limit.per_ten_minutes)):
-        within = [time for time in times if time > now - span]
-        if len(within) >= limit:
-            raise errors.TooManyCodes(limit=limit, retry_at=(within[-limit] + span).isoformat())
-
-
 async def _challenge(context: Context, connection: AsyncConnection, challenge_id: str) -> dict[str, Any]:
-    row_id = context.keys.row_of("login", challenge_id)
+    row_id = context.keys.row_of("login", challenge_id) if is_text(challenge_id) else None
     if row_id is None:
         raise errors.ChallengeNotFound
     wanted = select(challenges).where(challenges.c.id == row_id).with_for_update()
@@ -108,12 +99,13 @@ async def finish_login(context: Context, challenge_id: str, code: str, *, key: s
     """Take the code of a login; the answer says who the phone belongs to, or that it has no wallet yet."""
 
     async def work(connection: AsyncConnection) -> Login:
+        now = context.now()
         row = await _challenge(context, connection, challenge_id)
         if row["status"] == "locked":
             raise errors.LoginLocked(tries=TRIES)
         if row["status"] != "open":
             raise errors.ChallengeNotFound
-        if context.now() >= row["expires_at"]:
+        if now >= row["expires_at"]:
             raise errors.CodeExpired(expired_at=row["expires_at"].isoformat())
         if not context.keys.code_matches(row["nonce"], typed_code(code), row["code_hash"]):
             tries = row["tries"] + 1
@@ -122,7 +114,10 @@ async def finish_login(context: Context, challenge_id: str, code: str, *, key: s
         owner = select(users.c.id, users.c.name).where(users.c.phone == row["phone"])
         user = (await connection.execute(owner)).one_or_none()
         await _set(connection, row["id"], status="proven" if user is None else "used")
-        return Login(None, "") if user is None else Login(user.id, user.name)
+        if user is None:
+            return Login(None, "")
+        await connection.execute(insert(outbox).values(notice_row("logged_in", now, user_id=user.id)))
+        return Login(user.id, user.name)
 
     return await once(context, "finish_login", 0, key, [challenge_id, code], work)
 

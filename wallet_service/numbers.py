@@ -33,7 +33,7 @@ def new_wallet_number(city_code: str, random_below: Callable[[int], int]) -> str
 
 def is_wallet_number(text: str) -> bool:
     """Tell whether the text is a well-formed wallet number."""
-    return re.fullmatch(r"8[0-9]{12}", text) is not None and _check_digit(text[:-1]) == text[-1]
+    return isinstance(text, str) and re.fullmatch(r"8[0-9]{12}", text) is not None and _check_digit(text[:-1]) == text[-1]
 
 
 def plain_digits(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service import errors
+from wallet_service import brakes, errors
+from wallet_service.checks import is_id
 from wallet_service.codes import CODE_LIFE, ORDER_CODE, TRIES, order_text
 from wallet_service.context import Context
 from wallet_service.idempotency import once
@@ -25,7 +26,6 @@ from wallet_service.schema import accounts, orders, outbox, users
 from wallet_service.views import Order, OrderStatus
 
 SENDS = 4  # codes for one order: the first and three more
-BIGGEST_ID = 2**63
 
 _payer, _payee = accounts.alias("payer"), accounts.alias("payee")
 _owner, _receiver = users.alias("owner"), users.alias("receiver")
@@ -41,6 +41,8 @@ _ORDER = (
         _payer.c.year_spent,
         _owner.c.level.label("payer_level"),
         _owner.c.status.label("payer_status"),
+        _owner.c.wrong_codes,
+        _owner.c.locked_until,
         _payee.c.balance.label("payee_balance"),
         _payee.c.number.label("payee_wallet"),
         _payee.c.city.label("payee_city"),
@@ -88,12 +90,12 @@ def order_view(row: Mapping[str, Any], now: datetime) -> Order:
 
 
 async def load_order(connection: AsyncConnection, order_id: int, actor: int, *, lock: bool = False) -> dict[str, Any]:
-    """Read an actor's order with both parties; ``lock`` keeps all three rows still until the transaction ends."""
-    if not 0 < order_id < BIGGEST_ID:
+    """Read an actor's order with both parties; ``lock`` keeps the order still until the transaction ends."""
+    if not is_id(order_id) or not is_id(actor):
         raise errors.OrderNotFound
     wanted = _ORDER.where(orders.c.id == order_id, orders.c.actor_id == actor)
     if lock:
-        wanted = wanted.with_for_update(of=[orders, _payer, _payee])
+        wanted = wanted.with_for_update(of=[orders])
     row = (await connection.execute(wanted)).mappings().one_or_none()
     if row is None:
         raise errors.OrderNotFound
@@ -135,14 +137,15 @@ def check_payee(context: Context, *, city: str, level: int, status: str, balance
         raise errors.PayeeLimitExceeded
 
 
-async def withdraw(connection: AsyncConnection, order_id: int, actor: int, now: datetime) -> None:
-    """Cancel an open order that a new one replaces; one that was posted already must not be paid a second time."""
+async def withdraw(connection: AsyncConnection, order_id: int, actor: int, now: datetime) -> dict[str, Any]:
+    """Cancel an open order of a person who is held, and give it; one that was posted already is told so, not paid twice."""
     row = await load_order(connection, order_id, actor, lock=True)
     status = status_of(row["status"], row["expires_at"], now)
     if status in ("authorised", "posted"):
         raise errors.OrderNotOpen(status=status)
     if status == "proposed":
         await change_order(connection, order_id, status="cancelled")
+    return row
 
 
 async def change_order(connection: AsyncConnection, order_id: int, **columns: Any) -> None:
@@ -155,6 +158,7 @@ async def cancel(context: Context, order_id: int, *, actor: int, key: str) -> Or
 
     async def work(connection: AsyncConnection) -> Order:
         now = context.now()
+        await brakes.hold(context, connection, actor)
         await withdraw(connection, order_id, actor, now)
         return order_view(await load_order(connection, order_id, actor), now)
 
@@ -179,11 +183,14 @@ async def resend_code(context: Context, order_id: int, *, actor: int, key: str) 
 
     async def work(connection: AsyncConnection) -> Order:
         now = context.now()
+        await brakes.hold(context, connection, actor)
         row = await load_order(connection, order_id, actor, lock=True)
         await require_open(connection, row, now)
+        brakes.check_lock(row["locked_until"], now)
         counter = row["counter"] + 1
         if counter >= SENDS:
             raise errors.TooManyCodes(limit=SENDS, retry_at=None)
+        await brakes.check_payment_codes(context, connection, actor, now)
         code = context.keys.code(ORDER_CODE, order_text(row["kind"], row), counter)
         fresh = {
             "counter": counter,

@@ -20,7 +20,7 @@ from wallet_service.views import Notice
 
 LEASE = timedelta(seconds=60)
 GIVE_UP_AFTER = 10  # attempts
-_CHANNELS = {"login_code": "sms", "payment_code": "sms"}  # everything else goes to the person's doors
+_CHANNELS = {"money_received": "doors"}  # and, without a door, by SMS; everything else always goes by SMS
 
 _payer, _payee = accounts.alias("payer"), accounts.alias("payee")
 _sender, _receiver = users.alias("sender"), users.alias("receiver")
@@ -32,6 +32,8 @@ _DETAILS = (
         outbox.c.order_id,
         outbox.c.counter,
         outbox.c.attempts,
+        outbox.c.created_at,
+        users.c.locked_until,
         users.c.phone.label("user_phone"),
         challenges.c.phone.label("challenge_phone"),
         challenges.c.status.label("challenge_status"),
@@ -129,6 +131,8 @@ def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
         return bool(waits and row["challenge_counter"] == row["counter"])
     if row["kind"] == "payment_code":
         return bool(row["order_status"] == "proposed" and now < row["expires_at"] and row["order_counter"] == row["counter"])
+    if row["kind"] == "payments_locked":
+        return bool(row["locked_until"] is not None and now < row["locked_until"])
     return True
 
 
@@ -139,6 +143,10 @@ def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
             "code": context.keys.code(LOGIN_CODE, text, row["counter"]),
             "expires_at": row["challenge_expires_at"].isoformat(),
         }
+    elif row["kind"] == "logged_in":
+        facts = {"at": row["created_at"].isoformat(), "city": None}
+    elif row["kind"] == "payments_locked":
+        facts = {"at": row["created_at"].isoformat(), "retry_at": row["locked_until"].isoformat()}
     else:
         facts = _order_facts(row)
         if row["kind"] == "payment_code":
@@ -148,7 +156,7 @@ def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
         id=row["id"],
         kind=row["kind"],
         to=row["challenge_phone"] or row["user_phone"],
-        channel=_CHANNELS.get(row["kind"], "doors"),
+        channel=_CHANNELS.get(row["kind"], "sms"),
         user_id=row["user_id"],
         facts=facts,
     )

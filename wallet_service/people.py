@@ -10,6 +10,7 @@ from sqlalchemy import Row, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
+from wallet_service.checks import is_id, is_text
 from wallet_service.context import Context
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.numbers import is_phone, is_wallet_number, plain_digits
@@ -42,7 +43,7 @@ _BY_NAME = _PAYEES.where(contacts.c.id.is_not(None), or_(contacts.c.name == bind
 
 async def person_on(connection: AsyncConnection, user_id: int) -> Person:
     """Read a person on a connection that is already there."""
-    rows = (await connection.execute(_PERSON, {"user_id": user_id})).all()
+    rows = (await connection.execute(_PERSON, {"user_id": user_id})).all() if is_id(user_id) else ()
     if not rows:
         raise errors.NotLoggedIn
     first = rows[0]
@@ -66,6 +67,8 @@ async def person(context: Context, user_id: int) -> Person:
 
 async def contact_names(context: Context, user_id: int) -> tuple[str, ...]:
     """Give the names under which a person may speak of their contacts: as kept, and in full."""
+    if not is_id(user_id):
+        return ()
     async with context.database.read() as connection:
         rows = (await connection.execute(_CONTACT_NAMES, {"user_id": user_id})).all()
     return tuple(dict.fromkeys(name for row in rows for name in (row.name, row.full) if name))
@@ -77,6 +80,8 @@ async def find_payees(context: Context, user_id: int, text: str, *, city: str) -
     A person with several wallets is paid into the one of the payer's city, else into their default one; a wallet number
     means exactly that wallet. Names are looked for among the user's contacts only.
     """
+    if not is_text(text) or not is_id(user_id):
+        return ()
     digits = plain_digits(text)
     if is_wallet_number(digits):
         wanted, asked = _BY_NUMBER, digits

@@ -124,6 +124,6 @@ def packaged_profiles() -> Mapping[str, Profile]:
 
 def profile_of(profiles: Mapping[str, Profile], city: str) -> Profile:
     """Give a city's profile or refuse with ``unknown_city``."""
-    if city not in profiles:
-        raise UnknownCity(city=city)
+    if not isinstance(city, str) or city not in profiles:
+        raise UnknownCity(city=str(city))
     return profiles[city]

@@ -6,19 +6,22 @@ customer's money for five minutes behind every abandoned proposal, and protect n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service import errors
-from wallet_service.codes import CODE_LIFE, ORDER_CODE, order_text
+from wallet_service import brakes, errors
+from wallet_service.checks import is_id
+from wallet_service.codes import CODE_LIFE, ORDER_CODE, TRIES, order_text
 from wallet_service.commands import Transfer
 from wallet_service.context import Context
 from wallet_service.idempotency import once
 from wallet_service.limits import Spending
 from wallet_service.money import MAX_AMOUNT, Fen
+from wallet_service.numbers import is_wallet_number
 from wallet_service.orders import check_payee, check_payment, order_view, withdraw
 from wallet_service.outbox import notice_row
 from wallet_service.profile import profile_of
@@ -42,10 +45,14 @@ _PARTIES = select(
     users.c.level,
     users.c.status,
     users.c.default_city,
+    users.c.wrong_codes,
+    users.c.locked_until,
 ).join(users, users.c.id == accounts.c.user_id)
 
 
 async def _parties(connection: AsyncConnection, command: Transfer) -> tuple[Any, Any]:
+    if not is_wallet_number(command.payee):
+        raise errors.PayeeNotFound
     city = func.coalesce(command.city, users.c.default_city)
     mine = and_(accounts.c.user_id == command.payer, accounts.c.city == city)
     rows = (await connection.execute(_PARTIES.where(or_(mine, accounts.c.number == command.payee)))).all()
@@ -66,7 +73,7 @@ def _check_command(context: Context, command: Transfer) -> None:
         raise errors.AmountTooLarge(amount=amount, limit=MAX_AMOUNT)
     if command.city is not None:
         profile_of(context.profiles, command.city)
-    if len(command.note or "") > LONGEST_NOTE:
+    if command.note is not None and not (isinstance(command.note, str) and len(command.note) <= LONGEST_NOTE):
         raise errors.InvalidNote(limit=LONGEST_NOTE)
 
 
@@ -86,7 +93,11 @@ def _check_parties(context: Context, payer: Any, payee: Any, amount: int, fee: i
     check_payee(context, city=payee.city, level=payee.level, status=payee.status, balance=payee.balance, amount=amount)
 
 
-def _new_order(context: Context, payer: Any, payee: Any, amount: int, fee: int, note: str, now: datetime) -> dict[str, Any]:
+def _new_order(
+    context: Context, payer: Any, payee: Any, amount: int, fee: int, note: str, old: Mapping[str, Any] | None, now: datetime
+) -> dict[str, Any]:
+    """Give the row of a new order; in place of an ``old`` one it has no more tries and codes left than that had."""
+    tries = max(old["tries"] % TRIES if old else 0, payer.wrong_codes % TRIES)
     row: dict[str, Any] = {
         "kind": "transfer",
         "status": "proposed",
@@ -97,12 +108,12 @@ def _new_order(context: Context, payer: Any, payee: Any, amount: int, fee: int, 
         "fee": fee,
         "note": "".join(character for character in note if character.isprintable()),
         "nonce": context.random.octets(16),
-        "counter": 0,
-        "tries": 0,
+        "counter": old["counter"] if old else 0,
+        "tries": tries,
         "created_at": now,
         "expires_at": now + CODE_LIFE,
     }
-    code = context.keys.code(ORDER_CODE, order_text(row["kind"], row), 0)
+    code = context.keys.code(ORDER_CODE, order_text(row["kind"], row), row["counter"])
     return {**row, "code_hash": context.keys.code_hash(row["nonce"], code)}
 
 
@@ -111,23 +122,26 @@ async def propose(context: Context, command: Transfer, *, actor: int, key: str, 
 
     ``replaces`` is cancelled in the same transaction, even when the new order is refused: its data were taken back.
     """
-    if command.payer != actor:
+    if not is_id(command.payer) or command.payer != actor:
         raise errors.NotAllowed
     amount = int(Fen(command.amount))
 
     async def work(connection: AsyncConnection) -> Order:
         now = context.now()
-        if replaces is not None:
-            await withdraw(connection, replaces, actor, now)
+        await brakes.hold(context, connection, actor)
+        old = None if replaces is None else await withdraw(connection, replaces, actor, now)
         _check_command(context, command)
         payer, payee = await _parties(connection, command)
         if payee.user_id == payer.user_id:
             raise errors.SelfTransfer
         fee = profile_of(context.profiles, payer.city).fee("transfer", amount)
+        brakes.check_lock(payer.locked_until, now)
         _check_parties(context, payer, payee, amount, fee, now)
-        row = _new_order(context, payer, payee, amount, fee, command.note or "", now)
+        await brakes.check_payment_codes(context, connection, actor, now)
+        row = _new_order(context, payer, payee, amount, fee, command.note or "", old, now)
         row["id"] = (await connection.execute(insert(orders).returning(orders.c.id), row)).scalar_one()
-        await connection.execute(insert(outbox), notice_row("payment_code", now, user_id=actor, order_id=row["id"]))
+        notice = notice_row("payment_code", now, user_id=actor, order_id=row["id"], counter=row["counter"])
+        await connection.execute(insert(outbox), notice)
         shown = {"city": payer.city, "payee_wallet": payee.number, "payee_city": payee.city, "payee_name": payee.name}
         unset = {"posted_at": None, "receipt_no": None, "refusal": None}
         return order_view({**row, **shown, **unset, "payee_phone": payee.phone}, now)

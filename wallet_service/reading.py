@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, String, bindparam, func, literal_column, select, union_all
 
 from wallet_service import errors
+from wallet_service.checks import is_id
 from wallet_service.context import Context, day_start
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.profile import profile_of
@@ -16,6 +17,7 @@ from wallet_service.views import Balance, HistoryItem, Period
 
 MOST_ITEMS = 200
 _NO_BOUND = 2**62  # above every id
+_FIRST, _LAST = date(1970, 1, 1), date(9999, 1, 1)
 _ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 
@@ -88,6 +90,8 @@ async def balance(context: Context, user_id: int, city: str | None) -> Balance:
     """Give what a person's wallet holds, in fen."""
     if city is not None:
         profile_of(context.profiles, city)
+    if not is_id(user_id):
+        raise errors.NoWallet(city=city)
     async with context.database.read() as connection:
         row = (await connection.execute(_BALANCE, {"user_id": user_id, "city": city})).one_or_none()
     if row is None:
@@ -108,7 +112,9 @@ async def history(
     """Give a wallet's movements, newest first; ``before`` is the id of the last item already seen."""
     if city is not None:
         profile_of(context.profiles, city)
-    start, end = _ALWAYS if period is None else (day_start(period.start), day_start(period.end))
+    if not is_id(user_id):
+        raise errors.NoWallet(city=city)
+    start, end = _ALWAYS if period is None else (_bound(period.start), _bound(period.end))
     asked = {
         "user_id": user_id,
         "city": city,
@@ -122,6 +128,10 @@ async def history(
     if not rows:
         await balance(context, user_id, city)  # refuses with no_wallet where there is none
     return tuple(_item(row) for row in rows)
+
+
+def _bound(day: date) -> datetime:
+    return day_start(max(_FIRST, min(day, _LAST)))
 
 
 def _shown(name: str, phone: str) -> str:

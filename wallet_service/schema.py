@@ -70,6 +70,8 @@ users = Table(
     Column("status", String(16), nullable=False),
     Column("default_city", String(32), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("wrong_codes", Integer, nullable=False, server_default="0"),  # for payments, in a row, over all orders
+    Column("locked_until", Instant),  # nothing is confirmed before it
     CheckConstraint("level BETWEEN 1 AND 4", name="level"),
     CheckConstraint("status IN ('active', 'frozen')", name="status"),
 )
@@ -150,7 +152,7 @@ orders = Table(
     Column("note", String(100), nullable=False),
     Column("nonce", LargeBinary(16), nullable=False),
     Column("counter", Integer, nullable=False),
-    Column("code_hash", LargeBinary(32)),
+    Column("code_hash", LargeBinary(32)),  # of the waiting code; of a posted order: the proof that its code was taken
     Column("tries", Integer, nullable=False),
     Column("refusal", String(32)),
     Column("created_at", Instant, nullable=False),
@@ -239,6 +241,8 @@ outbox = Table(
     Column("due_at", Instant, nullable=False),  # a claim moves it on, so that a crashed sender's notice comes back
     Column("created_at", Instant, nullable=False),
     Index(None, "status", "due_at"),
+    Index(None, "user_id", "kind", "created_at"),
+    Index(None, "challenge_id"),
     CheckConstraint("status IN ('waiting', 'sent', 'void')", name="status"),
 )
 

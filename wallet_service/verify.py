@@ -9,23 +9,30 @@ from typing import Any
 from sqlalchemy import Row, Table, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service.chain import LATE_COMMITS, START, link_hash, sign_head
+from wallet_service.authorizing import receipt_no
+from wallet_service.chain import CONTENT, FROM_ENTRIES, LATE_COMMITS, START, is_signed, is_untouched, link_hash
+from wallet_service.codes import confirmation
 from wallet_service.context import Context
+from wallet_service.limits import Spending
 from wallet_service.schema import accounts, chain_head, entries, links, orders
 from wallet_service.views import Fault, Report
 
 MOST_FAULTS = 100  # a broken ledger is told by its first faults; a million lines tell no more
 PAGE = 5_000
+_NOTHING = Spending(0, 0, 0, 0)
 
 
 async def verify(context: Context) -> Report:
     """Check everything; the report lists what is broken."""
     async with context.database.snapshot() as connection:
+        head = (await connection.execute(select(chain_head))).one_or_none()
         faults = [
             *[fault async for fault in _balances(connection)],
             *[fault async for fault in _orders(connection)],
-            *[fault async for fault in _chain(context, connection)],
+            *[fault async for fault in _chain(context, connection, head)],
         ]
+        if head is not None and is_signed(context, head):  # with another's key every order would be called unconfirmed
+            faults += [fault async for fault in _confirmations(context, connection)]
         counts = [await _count(connection, table) for table in (accounts, orders, entries, links)]
     return Report(counts[0], counts[1], counts[2], counts[3], tuple(faults[:MOST_FAULTS]))
 
@@ -47,8 +54,12 @@ async def _pages(connection: AsyncConnection, wanted: Any, cursor: Any) -> Async
 
 
 async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
-    """A balance is the fold of its entries, each entry tells the balance after it, nobody is below zero, all add up to zero."""
+    """A balance is the fold of its entries, each entry tells the balance after it, nobody is below zero, all add up to zero.
+
+    What counts against the limits of a day and a year is the fold of the payments.
+    """
     folded: dict[int, int] = {}
+    spent: dict[int, Spending] = {}
     async for entry in _pages(connection, select(entries), entries.c.id):
         for account, delta, told in (
             (entry.debit_id, -entry.amount, entry.debit_balance),
@@ -58,6 +69,8 @@ async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
             if folded[account] != told:
                 yield Fault("running_balance", f"entry {entry.id}", f"account {account}: told {told}, is {folded[account]}")
                 folded[account] = told
+        if entry.kind != "fee":
+            spent[entry.debit_id] = spent.get(entry.debit_id, _NOTHING).plus(entry.amount, entry.at)
         if entry.amount <= 0:
             yield Fault("amount", f"entry {entry.id}", f"{entry.amount} fen")
     total = 0
@@ -66,6 +79,9 @@ async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
         expected = folded.get(account.id, 0)
         if account.balance != expected:
             yield Fault("balance", f"account {account.id}", f"kept {account.balance}, entries say {expected}")
+        counted = Spending(account.day, account.day_spent, account.year, account.year_spent)
+        if counted != spent.get(account.id, _NOTHING):
+            yield Fault("spending", f"account {account.id}", f"kept {counted}, entries say {spent.get(account.id, _NOTHING)}")
         if account.kind not in ("clearing", "promotions") and not 0 <= account.held <= account.balance:
             yield Fault("overdraft", f"account {account.id}", f"balance {account.balance}, held {account.held}")
     if total != 0:
@@ -103,12 +119,22 @@ async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
         yield Fault("order", f"entry {entry_id}", "is no part of its order")
 
 
-async def _chain(context: Context, connection: AsyncConnection) -> AsyncIterator[Fault]:
+async def _confirmations(context: Context, connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """A posted order holds the proof that its own code was taken, and its own receipt's number; only our key makes the proof."""
+    async for row in _pages(connection, select(orders).where(orders.c.status == "posted"), orders.c.id):
+        if row.posted_at is None or row.receipt_no != receipt_no(row.id, row.posted_at):
+            yield Fault("receipt", f"order {row.id}", "the receipt's number is another one")
+            continue
+        proof = confirmation(context.keys, row.id, row._asdict(), row.posted_at)
+        if row.code_hash is None or not hmac.compare_digest(proof, row.code_hash):
+            yield Fault("confirmation", f"order {row.id}", "was posted without its code (or the secret key is another one)")
+
+
+async def _chain(context: Context, connection: AsyncConnection, head: Row[Any] | None) -> AsyncIterator[Fault]:
     """Every link hashes its entry and the link before it, the head is signed, nothing sealed is missing."""
-    head = (await connection.execute(select(chain_head))).one_or_none()
     position, previous = 0, START
-    wanted = select(links.c.position, links.c.hash, links.c.entry_id, entries).outerjoin(
-        entries, entries.c.id == links.c.entry_id
+    wanted = select(links.c.position, links.c.hash, links.c.entry_id, *CONTENT).select_from(
+        links.outerjoin(FROM_ENTRIES, entries.c.id == links.c.entry_id)
     )
     async for row in _pages(connection, wanted, links.c.position):
         position += 1
@@ -124,8 +150,10 @@ async def _chain(context: Context, connection: AsyncConnection) -> AsyncIterator
     if (sealed, end) != (position, previous):
         yield Fault("chain", "head", f"the chain ends at {position}, the head says {sealed}")
     if head is None:
+        if not await is_untouched(connection):
+            yield Fault("chain", "head", "is missing")
         return
-    if not hmac.compare_digest(sign_head(context, head.position, head.hash), head.signature):
+    if not is_signed(context, head):
         yield Fault("chain", "head", "the signature is not ours (or the secret key is another one)")
     skipped = (
         select(entries.c.id)

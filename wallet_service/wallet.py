@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import shutil
 import tempfile
@@ -14,10 +13,10 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from wallet_service import authorizing, chain, logins, orders, outbox, people, proposing, reading
+from wallet_service import authorizing, chain, logins, orders, outbox, people, proposing, reading, tidying
 from wallet_service.commands import Transfer
-from wallet_service.context import Context, LoginLimit, Randomness, utc_now
-from wallet_service.database import Database, parse_url
+from wallet_service.context import CodeLimit, Context, LoginLimit, Randomness, utc_now
+from wallet_service.database import Database, make_private_file, parse_url
 from wallet_service.errors import ConfigurationError
 from wallet_service.keys import Keys
 from wallet_service.ledger import ensure_system_accounts
@@ -60,12 +59,15 @@ class Wallet:
         random: Randomness | None = None,
         profiles: Mapping[str, Profile] | None = None,
         login_limit: LoginLimit | None = None,
+        code_limit: CodeLimit | None = None,
+        sealing: bool = True,
         seal_after: float = 0.2,
     ) -> AsyncIterator[Wallet]:
         """Open the wallet in a database: an empty one is migrated, one of another version refused.
 
         Without ``secret``, SQLite keeps a random one in a file beside the database, readable by its owner only;
         ``sqlite://`` without a file is a temporary database with a passing secret. ``seal_after`` is in seconds.
+        Without ``sealing`` nothing is signed: for whoever only checks.
         """
         location, folder = _locate(parse_url(url))
         try:
@@ -74,10 +76,13 @@ class Wallet:
             try:
                 await _prepare(database)
                 shown = profiles if profiles is not None else packaged_profiles()
-                context = Context(database, keys, shown, clock, random or Randomness(), login_limit or LoginLimit())
+                limits = login_limit or LoginLimit(), code_limit or CodeLimit()
+                context = Context(database, keys, shown, clock, random or Randomness(), *limits)
                 await ensure_system_accounts(context)
                 sealer = chain.Sealer(context, seal_after)
-                sealer.start()
+                if sealing:
+                    await chain.begin(context)
+                    sealer.start()
                 try:
                     yield Wallet(context, sealer)
                 finally:
@@ -122,7 +127,9 @@ class Wallet:
 
     async def finish_login(self, challenge_id: str, code: str, *, key: str) -> Login:
         """Take the code of a login."""
-        return await logins.finish_login(self._context, challenge_id, code, key=key)
+        login = await logins.finish_login(self._context, challenge_id, code, key=key)
+        self._notices.set()
+        return login
 
     async def open_account(self, challenge_id: str, *, city: str, key: str) -> Person:
         """Open the first wallet of a phone that a login has proven."""
@@ -170,9 +177,11 @@ class Wallet:
 
     async def authorize(self, order_id: int, code: str, *, actor: int, key: str) -> Order:
         """Take an order's code and post it, once."""
-        posted = await authorizing.authorize(self._context, order_id, code, actor=actor, key=key)
+        try:
+            posted = await authorizing.authorize(self._context, order_id, code, actor=actor, key=key)
+        finally:
+            self._notices.set()  # a lock is told too
         self._sealer.wake()
-        self._notices.set()
         return posted
 
     async def resend_code(self, order_id: int, *, actor: int, key: str) -> Order:
@@ -211,7 +220,16 @@ class Wallet:
         """Let an undelivered notice come again at ``retry_at``."""
         await outbox.notice_failed(self._context, notice_id, retry_at)
 
+    async def tidy(self) -> None:
+        """Remove what nobody asks for any more: keys and notices that were over a week ago."""
+        await tidying.tidy(self._context)
+
     # The books
+
+    @property
+    def chain_fault(self) -> str | None:
+        """Why nothing is sealed any more, for whoever watches over the service; None while all is well."""
+        return self._sealer.fault
 
     @property
     def cities(self) -> tuple[str, ...]:
@@ -255,11 +273,6 @@ def _kept_secret(url: URL, *, temporary: bool) -> str:
     if url.get_backend_name() != "sqlite" or url.database is None:
         raise ConfigurationError("a secret key is needed for this database")
     path = Path(url.database + ".key")
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text("ascii").strip()
-    secret = secrets.token_hex(32)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret)
-    return secret
+    if not path.exists():
+        make_private_file(path, secrets.token_hex(32).encode())  # who comes second reads what the first put there
+    return path.read_text("ascii").strip()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from wallet_service import Fen, LoginLimit, Notice, Order, Person, Transfer, Wallet, WalletError
+from wallet_service import CodeLimit, Fen, LoginLimit, Notice, Order, Person, Transfer, Wallet, WalletError
 from wallet_service.demo import load
 
 SECRET = "a secret for tests, long enough"
@@ -130,8 +130,8 @@ async def till(demo_file: tuple[Path, dict[str, int]], tmp_path: Path, clock: Cl
     source, ids = demo_file
     path = tmp_path / "wallet.db"
     shutil.copy(source, path)
-    limit = LoginLimit(per_ten_minutes=3, per_day=5)
-    async with Wallet.open(f"sqlite:///{path}", secret=SECRET, clock=clock, login_limit=limit) as wallet:
+    limits = {"login_limit": LoginLimit(per_ten_minutes=3, per_day=5), "code_limit": CodeLimit(1_000, 1_000)}
+    async with Wallet.open(f"sqlite:///{path}", secret=SECRET, clock=clock, **limits) as wallet:
         yield Till(wallet, clock, ids, path)
 
 

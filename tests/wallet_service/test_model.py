@@ -11,17 +11,18 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from wallet_service import Fen, LoginLimit, Transfer, Wallet, WalletError, migrate
+from wallet_service import CodeLimit, Fen, LoginLimit, Transfer, Wallet, WalletError, migrate
 from wallet_service.bulk import Movement, post_movements
 from wallet_service.codes import ORDER_CODE, order_text
 
 SECRET = "a secret for the model, long enough"
 SINGLE, DAY, CAP = 200_000, 500_000, 1_000_000  # fen: what a phone-only wallet may pay and hold
 FUNDS = 300_000
+LOCKS = [timedelta(minutes=minutes) for minutes in (0, 5, 30, 120, 24 * 60)]  # after 5, 10, 15, 20, 25 wrong codes in a row
 people = st.integers(0, 4)
 
 
@@ -51,6 +52,7 @@ class WalletMachine(RuleBasedStateMachine):
             secret=SECRET,
             clock=lambda: self.now,
             login_limit=LoginLimit(1_000, 1_000),
+            code_limit=CodeLimit(1_000, 1_000),
             seal_after=60,
         )
         self.wallet = self.run(self.manager.__aenter__())
@@ -59,6 +61,8 @@ class WalletMachine(RuleBasedStateMachine):
         self.balances: list[int] = []
         self.spent: dict[tuple[int, object], int] = {}
         self.model: dict[int, dict] = {}
+        self.wrong = [0] * 5  # wrong codes in a row, by payer
+        self.locked = [self.now] * 5  # until when nobody may pay, by payer
 
     def run(self, work):
         """Run a coroutine on the machine's own loop."""
@@ -111,6 +115,8 @@ class WalletMachine(RuleBasedStateMachine):
 
     def expected(self, payer: int, payee: int, amount: int) -> str | None:
         """Say what the plain model refuses a payment with."""
+        if self.now < self.locked[payer]:
+            return "payments_locked"
         if amount > SINGLE:
             return "single_limit_exceeded"
         if self.spent.get((payer, self.day()), 0) + amount > DAY:
@@ -145,7 +151,7 @@ class WalletMachine(RuleBasedStateMachine):
             "payee": payee,
             "amount": amount,
             "status": "proposed",
-            "tries": 5,
+            "tries": 5 - self.wrong[payer] % 5,
             "until": until,
         }
         return order.id
@@ -180,11 +186,18 @@ class WalletMachine(RuleBasedStateMachine):
             return "order_locked"
         if order["status"] != "proposed":
             return "order_not_open"
-        if not right:
-            order["tries"] -= 1
-            order["status"] = "refused" if order["tries"] == 0 else "proposed"
-            return "order_locked" if order["tries"] == 0 else "wrong_code"
         payer, payee, amount = order["payer"], order["payee"], order["amount"]
+        if self.now < self.locked[payer]:
+            return "payments_locked"
+        if not right:
+            order["tries"] = min(order["tries"], 5 - self.wrong[payer] % 5) - 1
+            self.wrong[payer] += 1
+            if self.wrong[payer] % 5 == 0:
+                self.locked[payer] = self.now + LOCKS[min(self.wrong[payer] // 5, 5) - 1]
+            order["status"] = "refused" if order["tries"] == 0 else "proposed"
+            locked = "payments_locked" if self.now < self.locked[payer] else "order_locked"
+            return locked if order["tries"] == 0 else "wrong_code"
+        self.wrong[payer] = 0
         refusal = self.expected(payer, payee, amount)
         order["status"] = "refused" if refusal else "posted"
         if refusal is None:
@@ -222,6 +235,10 @@ class WalletMachine(RuleBasedStateMachine):
 
 
 WalletMachine.TestCase.settings = settings(
-    max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=8,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.reuse, Phase.generate),  # shrinking a run on real files takes minutes
 )
 TestWallet = WalletMachine.TestCase

@@ -23,8 +23,9 @@ async def test_a_posting_tells_both_sides(till) -> None:
     """A receipt for the payer, good news for the payee in the payee's city."""
     order = await till.transfer("王小明", "李娜", 100, payee_city="lanzhou")
     posted, received = await till.collect()
-    assert (posted.kind, posted.user_id, posted.channel) == ("payment_posted", till.ids["王小明"], "doors")
+    assert (posted.kind, posted.user_id, posted.channel) == ("payment_posted", till.ids["王小明"], "sms")
     assert posted.facts["receipt_no"] == order.receipt_no
+    assert received.channel == "doors"
     assert (received.kind, received.user_id, received.to) == ("money_received", till.ids["李娜"], "13800000002")
     assert (received.facts["payer_name_masked"], received.facts["amount"], received.facts["city"]) == ("*小明", 100, "lanzhou")
     assert "code" not in received.facts

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from wallet_service import Wallet
-from wallet_service.chain import START, link_hash
+from wallet_service.chain import CONTENT, FROM_ENTRIES, START, link_hash
 from wallet_service.schema import chain_head, entries, links
 
 GUARDS = ("entries_no_update", "entries_no_delete", "links_no_update", "links_no_delete", "orders_guard", "orders_no_delete")
@@ -76,7 +76,7 @@ async def test_money_made_from_nothing_is_found(till) -> None:
         "UPDATE accounts SET balance = balance - 100 WHERE id = (SELECT debit_id FROM entries ORDER BY id DESC LIMIT 1)",
         "UPDATE accounts SET balance = balance + 100 WHERE id = (SELECT credit_id FROM entries ORDER BY id DESC LIMIT 1)",
     )
-    assert {check for check, _ in faults} == {"chain"}
+    assert {check for check, _ in faults} == {"chain", "confirmation", "spending"}
 
 
 async def test_a_rewritten_chain_lacks_the_signature(till) -> None:
@@ -90,8 +90,8 @@ async def test_a_rewritten_chain_lacks_the_signature(till) -> None:
         raw.execute("UPDATE entries SET at = at + 1 WHERE id = 1")
     raw.close()
     async with till.wallet.database.write() as connection:
-        previous = START
-        for position, entry in enumerate((await connection.execute(select(entries).order_by(entries.c.id))).all(), start=1):
+        previous, history = START, select(*CONTENT).select_from(FROM_ENTRIES).order_by(entries.c.id)
+        for position, entry in enumerate((await connection.execute(history)).all(), start=1):
             previous = link_hash(previous, position, entry)
             await connection.execute(update(links).where(links.c.position == position).values(hash=previous))
         await connection.execute(update(chain_head).values(hash=previous))
@@ -101,7 +101,7 @@ async def test_a_rewritten_chain_lacks_the_signature(till) -> None:
 
 async def test_a_cut_off_history_is_found(till) -> None:
     """Removing the newest transfer with its order, links and balances leaves a head that says more."""
-    before = await till.sql("SELECT id, balance, day, day_spent, year_spent FROM accounts")
+    before = await till.sql("SELECT id, balance, day, day_spent, year, year_spent FROM accounts")
     await till.wallet.seal()
     await till.transfer("王小明", "李娜", 100)
     faults = await _tampered(
@@ -110,7 +110,12 @@ async def test_a_cut_off_history_is_found(till) -> None:
         "DELETE FROM outbox WHERE order_id = (SELECT MAX(id) FROM orders)",
         "DELETE FROM entries WHERE id = (SELECT MAX(id) FROM entries)",
         "DELETE FROM orders WHERE id = (SELECT MAX(id) FROM orders)",
-        *(f"UPDATE accounts SET balance = {row[1]} WHERE id = {row[0]}" for row in before),
+        *(
+            "UPDATE accounts SET balance = {1}, day = {2}, day_spent = {3}, year = {4}, year_spent = {5} WHERE id = {0}".format(
+                *row
+            )
+            for row in before
+        ),
     )
     assert faults == [("chain", "head")]
 

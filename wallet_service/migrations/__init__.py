@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from wallet_service.database import Database, parse_url
 from wallet_service.errors import SchemaError
 
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "wallet_version"
 
 

@@ -1,0 +1,105 @@
+"""The brakes on codes: how many one phone or person is sent in a time, and how many wrong ones are borne in a row.
+
+What is sent is counted from the outbox, so a code counts at the moment it was asked for. Wrong payment codes are counted per
+person over all their orders, until a right one: every fifth ends its order, and from the tenth on a rising lock stands.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Integer, Select, bindparam, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import errors
+from wallet_service.codes import TRIES
+from wallet_service.context import CodeLimit, Context, LoginLimit
+from wallet_service.outbox import notice_row
+from wallet_service.schema import accounts, challenges, orders, outbox, users
+
+LOCKS = (None, timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(days=1))  # after 5, 10, 15, 20, 25 …
+_TEN_MINUTES, _DAY = timedelta(minutes=10), timedelta(days=1)
+_PHONES = 1  # the advisory locks of phones, apart from any other that may share the database
+
+
+def _windows(sent: Select[Any]) -> Select[Any]:
+    """Select when the code was sent that fills a day's and ten minutes' limit, null where it is not filled."""
+    newest = sent.order_by(outbox.c.created_at.desc()).limit(1)
+
+    def filled(window: str) -> Any:
+        within = newest.where(outbox.c.created_at > bindparam(f"{window}_start"))
+        return within.offset(bindparam(f"{window}_others", type_=Integer)).scalar_subquery().label(window)
+
+    return select(filled("day"), filled("ten_minutes"))
+
+
+_PAYMENT_CODES = _windows(
+    select(outbox.c.created_at).where(outbox.c.user_id == bindparam("who"), outbox.c.kind == "payment_code")
+)
+_LOGIN_CODES = _windows(
+    select(outbox.c.created_at)
+    .join(challenges, challenges.c.id == outbox.c.challenge_id)
+    .where(challenges.c.phone == bindparam("who"), challenges.c.created_at > bindparam("oldest"))
+)
+
+
+async def _check_rate(
+    connection: AsyncConnection, wanted: Select[Any], limit: LoginLimit | CodeLimit, now: datetime, **who: object
+) -> None:
+    asked = {"day_start": now - _DAY, "ten_minutes_start": now - _TEN_MINUTES}
+    limits = {"day_others": limit.per_day - 1, "ten_minutes_others": limit.per_ten_minutes - 1}
+    row = (await connection.execute(wanted, {**asked, **limits, **who})).one()
+    for sent_at, span, most in ((row.day, _DAY, limit.per_day), (row.ten_minutes, _TEN_MINUTES, limit.per_ten_minutes)):
+        if sent_at is not None:
+            raise errors.TooManyCodes(limit=most, retry_at=(sent_at + span).isoformat())
+
+
+async def check_login_codes(context: Context, connection: AsyncConnection, phone: str, now: datetime) -> None:
+    """Refuse one more login code for a phone that was sent enough; askers of one phone come one after the other."""
+    if not context.database.is_sqlite:  # there the one writer queue does it
+        await connection.execute(select(func.pg_advisory_xact_lock(_PHONES, func.hashtext(phone))))
+    await _check_rate(connection, _LOGIN_CODES, context.login_limit, now, who=phone, oldest=now - 2 * _DAY)
+
+
+async def check_payment_codes(context: Context, connection: AsyncConnection, user_id: int, now: datetime) -> None:
+    """Refuse one more payment code to a person, held by :func:`hold`, who was sent enough."""
+    await _check_rate(connection, _PAYMENT_CODES, context.code_limit, now, who=user_id)
+
+
+async def hold(context: Context, connection: AsyncConnection, user_id: int, order_id: int | None = None) -> None:
+    """Keep a person, and the accounts of their order, to this transaction; always in this order, so that none waits in a circle.
+
+    SQLite has one writer, who needs no locks. Fee accounts are locked after these, by whoever posts to them.
+    """
+    if context.database.is_sqlite:
+        return
+    await connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
+    if order_id is None:
+        return
+    own = (orders.c.id == order_id) & (orders.c.actor_id == user_id)
+    sides = select(orders.c.payer_id).where(own).union(select(orders.c.payee_id).where(own))
+    touched = select(accounts.c.id).where(accounts.c.id.in_(sides)).order_by(accounts.c.id)
+    await connection.execute(touched.with_for_update(key_share=True))
+
+
+def check_lock(locked_until: datetime | None, now: datetime) -> None:
+    """Refuse a person whose payments are locked after too many wrong codes."""
+    if locked_until is not None and now < locked_until:
+        raise errors.PaymentsLocked(retry_at=locked_until.isoformat())
+
+
+async def count_wrong_code(connection: AsyncConnection, user_id: int, before: int, now: datetime) -> datetime | None:
+    """Count one more wrong code after ``before`` in a row; give until when payments are locked, if they are now."""
+    wrong = before + 1
+    lock = LOCKS[min(wrong // TRIES, len(LOCKS)) - 1] if wrong % TRIES == 0 else None
+    until = now + lock if lock is not None else None
+    await connection.execute(update(users).where(users.c.id == user_id).values(wrong_codes=wrong, locked_until=until))
+    if until is not None:
+        await connection.execute(insert(outbox).values(notice_row("payments_locked", now, user_id=user_id)))
+    return until
+
+
+async def forgive_wrong_codes(connection: AsyncConnection, user_id: int) -> None:
+    """Start counting anew after a right code."""
+    await connection.execute(update(users).where(users.c.id == user_id).values(wrong_codes=0, locked_until=None))

@@ -17,6 +17,7 @@ class AmountGrammar:
     token: re.Pattern[str]
     shapes: tuple[re.Pattern[str], ...]
     sign: re.Pattern[str]
+    suffix: re.Pattern[str]
     prefix: re.Pattern[str]
     idiom: re.Pattern[str]
     numeral: re.Pattern[str]
@@ -35,6 +36,14 @@ class AmountGrammar:
     correction_before: re.Pattern[str]
     not_next: dict[str, re.Pattern[str]]
     services: frozenset[str]
+    called_before: re.Pattern[str]
+    called_after: re.Pattern[str]
+    no_sums: re.Pattern[str]
+    not_code_after: re.Pattern[str]
+    phone_digits: int
+    alone: re.Pattern[str]
+    spoken_digit: re.Pattern[str]
+    digit_after: re.Pattern[str]
     split_verb: str
 
 
@@ -65,7 +74,7 @@ def amount_grammar() -> AmountGrammar:
     run = (
         rf"\.?[{numeral}{found['vague_chars']}]"
         rf"(?:[{numeral}{found['vague_chars']}]|[.,]+(?=[0-9])|\.(?=[{numeral}])|{sign.point}(?=[0-9{''.join(sign.digits)}])"
-        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|{more})*"
+        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|(?<=[0-9])e[-+]?(?=[0-9])|{more})*"
     )
     units = {kind: one_of(found[kind]) for kind in ("yuan", "jiao", "fen")}
     token = "|".join(
@@ -92,6 +101,7 @@ def amount_grammar() -> AmountGrammar:
         shapes=tuple(re.compile(shape) for shape in _SHAPES),
         sign=re.compile(rf"(?:[-–—]|{one_of(found['negative'])}) ?$"),
         prefix=re.compile(f"{one_of(found['prefixes'])}+ *$"),
+        suffix=re.compile(f" ?{one_of(found['suffixes'])}(?! ?[{numeral}])"),
         idiom=re.compile(
             rf"(?<![{numeral}{sign.point}{found['unit_ends']}]){one_of(found['idioms'])}(?![{numeral}{found['money']}]|{units['yuan']}|{units['jiao']})"
         ),
@@ -111,6 +121,14 @@ def amount_grammar() -> AmountGrammar:
         correction_before=ending("correction_before"),
         not_next={kind: re.compile(one_of(found[f"not_{kind}_next"])) for kind in ("yuan", "jiao", "fen")},
         services=frozenset(found["services"]),
+        called_before=ending("services_before"),
+        called_after=starting("services_after"),
+        no_sums=re.compile("|".join(pattern.replace("{n}", numeral) for pattern in found["no_sums"])),
+        not_code_after=ending("not_code_after"),
+        phone_digits=found["phone_digits"],
+        alone=re.compile(f"{one_of(found['alone'])}*"),
+        spoken_digit=re.compile(f"[{''.join(sign.digits)}]"),
+        digit_after=re.compile(f"(?:$|[^\u3400-\u9fff]|{one_of(found['digit_after'])})"),
         split_verb=found["verbs_split"],
     )
 

@@ -14,6 +14,10 @@ from nlu.words import words
 HUGE = 10**15
 """From this many fen on an amount is marked: no wallet holds it, and databases end at 2**63."""
 
+PHONE_DIGITS = 11
+CODE_DIGITS = 6
+_CLAUSE_ENDS = " ,;.!?"
+
 MASK = "\0"
 """Stands for a character that belongs to another entity."""
 
@@ -41,15 +45,21 @@ def find_amounts(
     for start, end in [*taken, *payees]:
         masked[start:end] = MASK * (end - start)
     grammar = amount_grammar()
-    hidden = grammar.idiom.sub(lambda found: MASK * len(found.group()), "".join(masked))
+    hidden = _hide(_hide("".join(masked), grammar.no_sums), grammar.idiom)
     found = _merge_joined(hidden, _scan(hidden, grammar), grammar)
     wanted = expects == "amount" or (expects == "payee" and bool(payees))
     money = [
         one
         for one in found
-        if not one.bare or _is_foreign(hidden, one, grammar) or _is_money(hidden, one, wanted, bool(payees), grammar)
+        if not one.bare
+        or _is_foreign(hidden, one, grammar)
+        or _is_money(hidden, one, wanted or (expects == "payee" and _is_alone(hidden, one, grammar)), bool(payees), grammar)
     ]
     return [replace(_mark_foreign_and_about(hidden, one, grammar), bare=False) for one in money]
+
+
+def _hide(text: str, pattern: re.Pattern[str]) -> str:
+    return pattern.sub(lambda found: MASK * len(found.group()), text)
 
 
 def _scan(text: str, grammar: AmountGrammar) -> list[Amount]:
@@ -112,6 +122,8 @@ def _read(text: str, tokens: list[tuple[str, int, int]], grammar: AmountGrammar)
     prefix = grammar.prefix.search(text, 0, start)
     if prefix:
         start, bare = prefix.start(), False
+    if suffix := grammar.suffix.match(text, end):
+        end, bare = suffix.end(), False
     sign = grammar.sign.search(text, 0, start)
     negative = bool(sign) and not (sign and grammar.numeral.match(text[max(0, sign.start() - 1) : sign.start()]))
     if sign and negative:
@@ -219,7 +231,7 @@ def _mark_foreign_and_about(text: str, one: Amount, grammar: AmountGrammar) -> A
 def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: AmountGrammar) -> bool:
     """Tell whether a bare number is money by what stands around it."""
     written = text[one.start : one.end]
-    if _is_counted(text, one, grammar) or written in grammar.services:
+    if _is_counted(text, one, grammar) or _is_called(text, one, grammar) or _is_word(text, one, grammar):
         return False
     if wanted:
         return True
@@ -229,7 +241,38 @@ def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: AmountG
         return True
     if grammar.correction.match(text, one.end):
         return True
+    if grammar.correction.search(text) and _stands_free(text, one) and len(written) < CODE_DIGITS:
+        return True
     return _has_verb_before(text, one, paid, grammar)
+
+
+def _is_called(text: str, one: Amount, grammar: AmountGrammar) -> bool:
+    """Tell whether a number is one to call: a service's with a word of calling, or eleven digits as mobile phones have."""
+    written = text[one.start : one.end]
+    if len(written) == PHONE_DIGITS and written.isdigit() and written[0] == "1":
+        return True
+    called = grammar.called_before.search(text, 0, one.start) or grammar.called_after.match(text, one.end)
+    return written in grammar.services and called is not None
+
+
+def _is_word(text: str, one: Amount, grammar: AmountGrammar) -> bool:
+    """Tell whether a single spoken digit belongs to the word that goes on behind it, such as a name."""
+    return bool(grammar.spoken_digit.fullmatch(text, one.start, one.end)) and not grammar.digit_after.match(text, one.end)
+
+
+def _is_alone(text: str, one: Amount, grammar: AmountGrammar) -> bool:
+    """Tell whether a message is nothing but a number, and one that is too short for a phone or a wallet."""
+    return (
+        one.end - one.start < grammar.phone_digits
+        and grammar.alone.fullmatch(text, 0, one.start) is not None
+        and grammar.alone.fullmatch(text, one.end) is not None
+    )
+
+
+def _stands_free(text: str, one: Amount) -> bool:
+    """Tell whether nothing but the ends of a clause stand around a number."""
+    before, after = text[max(0, one.start - 1) : one.start], text[one.end : one.end + 1]
+    return (not before or before in _CLAUSE_ENDS) and (not after or after in _CLAUSE_ENDS)
 
 
 def _has_verb_before(text: str, one: Amount, paid: bool, grammar: AmountGrammar) -> bool:

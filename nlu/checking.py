@@ -12,7 +12,9 @@ from nlu.words import words
 
 LEAST = 60
 LEAST_FAQ = 12
-ENTITIES = frozenset({"payee", "amount", "phone", "card", "biller", "city", "order", "period", "wallet_id", "code", "slot"})
+ENTITIES = frozenset(
+    {"payee", "amount", "phone", "card", "biller", "city", "order", "period", "wallet_id", "code", "slot", "note"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nlu.amount_grammar import numeral_chars
+from nlu.amount_grammar import amount_grammar, numeral_chars
 from nlu.amounts import find_amounts
 from nlu.digits import find_codes, find_digits
 from nlu.normalise import Normal, normalise
+from nlu.notes import find_note
 from nlu.payees import find_payees
 from nlu.periods import find_periods
 from nlu.words import one_of, words
@@ -20,7 +21,11 @@ from nlu.words import one_of, words
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A span of the normalised text and what it means; ``problem`` marks an amount that cannot be moved as it stands."""
+    """A span of the normalised text and what it means.
+
+    ``problem`` marks an amount that cannot be moved as it stands, ``role`` says what a city is named for, and ``guessed``
+    marks a name that nothing but the question it answers makes one.
+    """
 
     kind: str
     start: int
@@ -28,6 +33,8 @@ class Entity:
     value: Any
     negated: bool = False
     problem: str | None = None
+    role: str | None = None
+    guessed: bool = False
 
     def to_json(self, normal: Normal) -> dict[str, Any]:
         """Give the parse form's entity, with its span in the original text."""
@@ -36,9 +43,11 @@ class Entity:
             "entity": self.kind,
             "start": start,
             "end": end,
-            "value": self.value,
+            "value": normal.original[start:end] if self.kind == "note" else self.value,
             "text": normal.original[start:end],
         }
+        if self.role:
+            form["role"] = self.role
         if self.negated:
             form["negated"] = True
         if self.problem:
@@ -53,9 +62,10 @@ def normal_form(text: str) -> Normal:
 
 def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: str | None = None) -> list[Entity]:
     """Find the entities of a normalised text, in order; ``names`` are the speaker's contacts."""
-    found = [Entity(one.entity, one.start, one.end, one.value) for one in find_digits(text)]
+    found = [Entity("note", note.start, note.end, text[note.start : note.end])] if (note := find_note(text)) else []
+    _add(found, [Entity(one.entity, one.start, one.end, one.value) for one in find_digits(text)])
     payees = find_payees(text, _spans(found), names, expects)
-    _add(found, [Entity("payee", one.start, one.end, one.value) for one in payees])
+    _add(found, [Entity("payee", one.start, one.end, one.value, guessed=one.guessed) for one in payees])
     _add(found, [Entity("period", one.start, one.end, one.value) for one in find_periods(text, now)])
     codes = [] if expects == "amount" else _codes(text, expects)
     if expects == "code":
@@ -72,7 +82,12 @@ def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: 
 
 
 def _codes(text: str, expects: str | None) -> list[Entity]:
-    return [Entity(one.entity, one.start, one.end, one.value) for one in find_codes(text, expects)]
+    named_sum = amount_grammar().not_code_after
+    return [
+        Entity(one.entity, one.start, one.end, one.value)
+        for one in find_codes(text, expects)
+        if not named_sum.search(text, 0, one.start)
+    ]
 
 
 def _spans(found: Sequence[Entity]) -> list[tuple[int, int]]:
@@ -94,7 +109,33 @@ def _name_pattern(kind: str) -> tuple[re.Pattern[str], dict[str, str]]:
 
 def _named(text: str, kind: str) -> list[Entity]:
     pattern, values = _name_pattern(kind)
-    return [Entity(kind, match.start(), match.end(), values[match[0]]) for match in pattern.finditer(text)]
+    return [
+        Entity(kind, match.start(), match.end(), values[match[0]], role=_role(text, match) if kind == "city" else None)
+        for match in pattern.finditer(text)
+    ]
+
+
+@functools.cache
+def _wallet_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    found = words("kinds")["wallet_city"]
+    links = f"{one_of(found['links'])}{{0,2}}"
+    wallet = f"{links}{one_of(found['wallets'])}{one_of([*found['inside'], ''])}"
+    return (
+        re.compile(f"{one_of(found['using'])}(?:{one_of(found['mine'])})?$"),
+        re.compile(wallet),
+        re.compile(f"{links}{one_of([*found['inside'], ''])} ?{one_of(found['spends'])}"),
+        re.compile(f"{wallet} ?{one_of(found['spends'])}"),
+    )
+
+
+def _role(text: str, city: re.Match[str]) -> str | None:
+    """Say whether a city names the wallet to use: 用青岛的钱包, 从重庆扣, 厦门钱包付."""
+    using, wallet, spends, wallet_spends = _wallet_patterns()
+    if using.search(text, 0, city.start()):
+        named = wallet.match(text, city.end()) or spends.match(text, city.end())
+    else:
+        named = wallet_spends.match(text, city.end())
+    return "wallet" if named else None
 
 
 _NEGATABLE = frozenset({"amount", "payee", "phone", "card", "biller", "city", "period", "wallet_id"})

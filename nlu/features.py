@@ -11,6 +11,7 @@ MASKS = {
     "amount_vague": "A",
     "card": "C",
     "code": "N",
+    "note": "B",
     "order": "O",
     "payee": "P",
     "period": "D",

@@ -52,6 +52,11 @@ def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> l
     return [label for label in intents if not _patterns()[f"needs {label}"].search(text)]
 
 
+def says_nothing(text: str) -> bool:
+    """Tell whether a message is a bare noun, which asks for nothing."""
+    return text.strip(" ,.;!?") in words("guards")["bare"]
+
+
 def _is_question(text: str, entities: Sequence[Kind]) -> bool:
     patterns = _patterns()
     if not patterns["questions"].search(text):

@@ -12,14 +12,16 @@ from nlu.encoder import Encoder
 from nlu.entities import Entity, find_entities, normal_form
 from nlu.examples import FAQ_PREFIX
 from nlu.features import grams, mask, readable
-from nlu.guards import held_back
+from nlu.guards import held_back, says_nothing
 from nlu.lexical import LEXICAL
 from nlu.model import MODEL, Model, Thresholds, load_model, softmax
 from nlu.normalise import Normal
 from nlu.vectors import Floats
+from nlu.words import words
 
 _log = logging.getLogger(__name__)
 _RANKED = 10
+_SURELY = 0.8  # a message that is this surely a command is no name
 
 
 class Interpreter:
@@ -56,11 +58,19 @@ class Interpreter:
         """Understand one message; ``expects`` names the entity that the conversation is asking for. Never raises."""
         try:
             normal = normal_form(text)
-            entities = find_entities(normal.text, now or datetime.now(UTC), names, expects)
+            now = now or datetime.now(UTC)
+            entities = find_entities(normal.text, now, names, expects)
+            if any(one.guessed for one in entities) and self._surely_says(normal.text):
+                entities = find_entities(normal.text, now, names)
             return self._form(normal, entities)
         except Exception:  # a message must get an answer whatever is in it
             _log.exception("a message could not be parsed")
             return self._form(normal_form(""), [], text)
+
+    def _surely_says(self, text: str) -> bool:
+        """Tell whether a message that could be a name is one of the things that people say to steer a conversation."""
+        labels = self._probabilities(text, [])
+        return max((labels.get(label, 0.0) for label in words("guards")["steering"]), default=0.0) >= _SURELY
 
     def _form(self, normal: Normal, entities: list[Entity], text: str | None = None) -> dict[str, Any]:
         labels = self._probabilities(normal.text, entities)
@@ -70,6 +80,8 @@ class Interpreter:
             by_topic[topic] = by_topic.get(topic, 0.0) + share
         for label in held_back(normal.text, entities, labels):
             labels[label] = min(labels[label], self.thresholds.clarify / 2)
+        if says_nothing(normal.text):
+            labels = {label: min(share, self.thresholds.accept * 0.9) for label, share in labels.items()}
         faq = sorted(((label, share) for label, share in labels.items() if label.startswith(FAQ_PREFIX)), key=_by_share)
         intents = [(label, share) for label, share in labels.items() if not label.startswith(FAQ_PREFIX)]
         if faq:

@@ -56,6 +56,7 @@ def simplify(text: str) -> str:
     """Turn traditional characters into simplified ones of the same number."""
     if text.isascii():
         return text
+    text = text.replace("\u5e10", "\u8d26")  # 帐户 is how many write 账户
     by_char, by_phrase = _converters()
     plain: str = by_char.convert(text)
     if plain == text or len(plain) != len(text):

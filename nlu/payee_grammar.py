@@ -31,6 +31,8 @@ class PayeeGrammar:
     nobody: frozenset[str]
     nick: re.Pattern[str]
     family: re.Pattern[str]
+    family_name: re.Pattern[str]
+    surnames: str
     numbered: re.Pattern[str]
     of: str
     of_kin: re.Pattern[str]
@@ -68,6 +70,8 @@ def payee_grammar() -> PayeeGrammar:
             rf"(?:{one_of(found['near'])})?{one_of(found['nick_before'])}{hanzi}{{1,2}}|{hanzi}{{1,3}}{one_of(found['nick_after'])}"
         ),
         family=re.compile(rf"{surname}{hanzi}{{1,2}}"),
+        family_name=re.compile(surname),
+        surnames=found["surnames"],
         numbered=re.compile(rf"({surname}[{''.join(money['digits'])}])[{numeral}]+(?:{units})?"),
         relative=re.compile(
             f"{found['of']}{one_of(found['relatives'])}|{one_of(set(found['relatives']) - set(found['titles']))}"

@@ -17,11 +17,15 @@ _LONGEST = 10
 
 @dataclass(frozen=True, slots=True)
 class Payee:
-    """A payee's span in the normalised text, and the name as the contacts have it or as it is written."""
+    """A payee's span in the normalised text, and the name as the contacts have it or as it is written.
+
+    ``guessed`` says that nothing but the question it answers makes it a name.
+    """
 
     start: int
     end: int
     value: str
+    guessed: bool = False
 
 
 def find_payees(
@@ -62,9 +66,9 @@ class _Search:
             self._by_people()
         return sorted(self.found, key=lambda one: one.start)
 
-    def _add(self, start: int, end: int, value: str | None = None) -> None:
+    def _add(self, start: int, end: int, value: str | None = None, *, guessed: bool = False) -> None:
         if not any(start < other.end and other.start < end for other in self.found):
-            self.found.append(Payee(start, end, value if value is not None else self.text[start:end]))
+            self.found.append(Payee(start, end, value if value is not None else self.text[start:end], guessed))
 
     def _by_contacts(self) -> None:
         for name in sorted(self.names, key=len, reverse=True):
@@ -182,7 +186,7 @@ class _Search:
         written = self.text[start:end]
         if not written or written in grammar.nobody:
             return None
-        if written in self.names:
+        if written in self.names or (end - start >= 2 and any(self._is_given(written, name) for name in self.names)):
             return start, end
         exact = (start, end) in self.people and end - start >= 2
         if not exact:
@@ -205,6 +209,10 @@ class _Search:
         if loose or grammar.nick.fullmatch(written) or grammar.family.fullmatch(written):
             return start, end
         return self._person_inside(start, end) or ((start, end) if written.isascii() and written.isalpha() else None)
+
+    def _is_given(self, written: str, name: str) -> bool:
+        """Tell whether a text is a contact's name without the surname."""
+        return self.grammar.family_name.fullmatch(name.removesuffix(written)) is not None
 
     def _owned(self, start: int, end: int, skip: int) -> tuple[int, int] | None:
         rest = self.text[start + skip : end]
@@ -237,9 +245,13 @@ class _Search:
         written = self.text[start:end]
         if not written or written in self.grammar.not_answers or not re.fullmatch(rf"[{NAME_CHARS} ]+", written):
             return
+        if written not in self.names and read_number(written) is not None and written[0] not in self.grammar.surnames:
+            return
         span = self._name(start, end, loose=len(written) <= 4 and self.grammar.verb.search(written) is None)
         if span is not None:
-            self._add(*span, self.names.get(self.text[span[0] : span[1]]))
+            name = self.names.get(self.text[span[0] : span[1]])
+            sure = name is not None or span in self.people or written in self.grammar.kin or self.grammar.mine.match(written)
+            self._add(*span, name, guessed=not sure)
 
     def _by_people(self) -> None:
         """Take person names where the message is about paying or corrects a payee."""

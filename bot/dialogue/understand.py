@@ -199,6 +199,10 @@ class _Reading:
             if readings and all(reading == readings[0] for reading in readings):
                 values[name] = readings[0]
                 used.update(found)
+            elif readings and self.view.slots[name].type == "any":  # its validator explains what is wrong with a value
+                words = [self.parse["text"][self.entities[number]["start"] : self.entities[number]["end"]] for number in found]
+                values[name] = {"problem": "several", "text": "、".join(words)}
+                used.update(found)
 
     def answers_alone(self, values: Mapping[str, Any]) -> bool:
         """Tell whether the message is nothing but the answer to the newest question, or a plain yes or no to it."""

@@ -20,6 +20,9 @@ class ShowHistory(WalletAction):
     async def act(self, turn: Turn) -> list[Event]:
         """Read one page; one more than is shown tells whether there are older ones."""
         said = turn.slot("period")
+        if said and "problem" in said:
+            turn.say("utter_history_one_period", said=said["text"])
+            return []
         period = Period(date.fromisoformat(said["start"]), date.fromisoformat(said["end"])) if said else None
         found = await turn.wallet.history(turn.user_id, period, city=turn.city, limit=_PAGE + 1, before=turn.slot("before"))
         items = [

@@ -30,7 +30,11 @@ class ValidatePayee(WalletAction):
 
     async def act(self, turn: Turn) -> list[Event]:
         """Keep the one match; ask on when there is none or more than one."""
-        said = str(turn.slot("payee")).strip()
+        payee = turn.slot("payee")
+        if isinstance(payee, dict):
+            turn.say("utter_payee_several", said=payee["text"])
+            return [SlotSet("payee", None)]
+        said = str(payee).strip()
         matches = await turn.wallet.find_payees(turn.user_id, said, city=turn.city)
         if len(matches) == 1:
             match = matches[0]

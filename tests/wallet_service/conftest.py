@@ -1,22 +1,29 @@
-"""A real SQLite file with the demo in it, a clock that tests turn, and a phone that shows what was sent to it."""
+"""A real database with the demo in it, a clock that tests turn, and a phone that shows what was sent to it."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.wallet_service import postgres
 from wallet_service import CodeLimit, Fen, LoginLimit, Notice, Order, Person, Transfer, Wallet, WalletError
+from wallet_service.database import parse_url
 from wallet_service.demo import load
 
 SECRET = "a secret for tests, long enough"
+LIMITS: dict[str, Any] = {"login_limit": LoginLimit(per_ten_minutes=3, per_day=5), "code_limit": CodeLimit(1_000, 1_000)}
 START = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
 
@@ -38,8 +45,9 @@ class Clock:
 class Till:
     """The wallet under test with short ways to do what most tests do."""
 
-    def __init__(self, wallet: Wallet, clock: Clock, ids: dict[str, int], path: Path) -> None:
-        self.wallet, self.clock, self.ids, self.path = wallet, clock, ids, path
+    def __init__(self, wallet: Wallet, clock: Clock, ids: dict[str, int], url: str) -> None:
+        self.wallet, self.clock, self.ids, self.url = wallet, clock, ids, url
+        self.path = Path(url.removeprefix("sqlite:///"))
         self.notices: list[Notice] = []
         self._keys = itertools.count()
 
@@ -96,14 +104,16 @@ class Till:
         return await self.wallet.open_account(challenge.id, city=city, key=self.key())
 
     def reopened(self) -> AbstractAsyncContextManager[Wallet]:
-        """Open the same file a second time, as another process would."""
-        return Wallet.open(f"sqlite:///{self.path}", secret=SECRET, clock=self.clock)
+        """Open the same database a second time, as another process would."""
+        return Wallet.open(self.url, secret=SECRET, clock=self.clock, **LIMITS)
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
         """Run raw SQL, as somebody with the database in their hands would."""
         async with self.wallet.database.write() as connection:
-            result = await connection.exec_driver_sql(statement, tuple(arguments))
-            return list(result.fetchall()) if result.returns_rows else []
+            names = iter(range(len(arguments)))
+            portable = text(re.sub(r"\?", lambda _: f":a{next(names)}", statement))
+            result = await connection.execute(portable, {f"a{index}": value for index, value in enumerate(arguments)})
+            return [tuple(row) for row in result.fetchall()] if result.returns_rows else []
 
 
 @pytest.fixture(scope="session")
@@ -111,11 +121,7 @@ def demo_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     """Make the demo database once; each test gets a copy of the file."""
     path = tmp_path_factory.mktemp("demo") / "wallet.db"
 
-    async def build() -> dict[str, int]:
-        async with Wallet.open(f"sqlite:///{path}", secret=SECRET, clock=Clock()) as wallet:
-            return await load(wallet)
-
-    return path, asyncio.run(build())
+    return path, asyncio.run(_load_demo(f"sqlite:///{path}"))
 
 
 @pytest.fixture
@@ -124,15 +130,63 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[str], str]]:
+    """A PostgreSQL server with the demo in a database named ``demo``; gives the URL of a database by its name."""
+    pytest.importorskip("asyncpg")
+    try:
+        with postgres.server() as folder:
+            urls = f"postgresql://postgres@/{{}}?host={folder}".format
+            asyncio.run(_sql_on(urls("postgres"), "CREATE DATABASE demo"))
+            asyncio.run(_load_demo(urls("demo")))
+            yield urls
+    except postgres.Missing as reason:
+        pytest.skip(str(reason))
+
+
+async def _load_demo(url: str) -> dict[str, int]:
+    async with Wallet.open(url, secret=SECRET, clock=Clock()) as wallet:
+        return await load(wallet)
+
+
+async def _sql_on(url: str, statement: str) -> None:
+    """Run one statement outside any transaction."""
+    engine = create_async_engine(parse_url(url), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
 @pytest.fixture
-async def till(demo_file: tuple[Path, dict[str, int]], tmp_path: Path, clock: Clock) -> AsyncIterator[Till]:
-    """The demo wallet on a file of its own."""
+def server(request: pytest.FixtureRequest) -> Callable[[str], str] | None:
+    """The PostgreSQL server for a test that is to run on one, None for SQLite."""
+    return request.getfixturevalue("postgresql") if getattr(request, "param", "sqlite") == "postgresql" else None
+
+
+@pytest.fixture
+async def till(
+    server: Callable[[str], str] | None, demo_file: tuple[Path, dict[str, int]], tmp_path: Path, clock: Clock
+) -> AsyncIterator[Till]:
+    """The demo wallet on a database of its own: a copy of the demo's file, or of its database where a module asks for both."""
     source, ids = demo_file
-    path = tmp_path / "wallet.db"
-    shutil.copy(source, path)
-    limits = {"login_limit": LoginLimit(per_ten_minutes=3, per_day=5), "code_limit": CodeLimit(1_000, 1_000)}
-    async with Wallet.open(f"sqlite:///{path}", secret=SECRET, clock=clock, **limits) as wallet:
-        yield Till(wallet, clock, ids, path)
+    name = f"t{uuid4().hex}"
+    if server is None:
+        url = f"sqlite:///{tmp_path / 'wallet.db'}"
+        shutil.copy(source, tmp_path / "wallet.db")
+    else:
+        await _sql_on(server("postgres"), f"CREATE DATABASE {name} TEMPLATE demo")
+        url = server(name)
+    async with Wallet.open(url, secret=SECRET, clock=clock, **LIMITS) as wallet:
+        yield Till(wallet, clock, ids, url)
+    if server is not None:
+        await _sql_on(server("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module that says ``DATABASES`` on each of these kinds."""
+    kinds = getattr(metafunc.module, "DATABASES", None)
+    if kinds and "till" in metafunc.fixturenames:
+        metafunc.parametrize("server", kinds, indirect=True)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import pytest
 
 from wallet_service import Wallet, WalletError
 
+DATABASES = ("sqlite", "postgresql")
+
 
 async def _try(till, order, code) -> str:
     try:

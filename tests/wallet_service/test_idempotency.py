@@ -6,6 +6,8 @@ import asyncio
 
 from wallet_service import Fen, Transfer
 
+DATABASES = ("sqlite", "postgresql")
+
 
 async def test_a_repeated_proposal_is_one_order(till) -> None:
     """One order, one code, the same answer, at once or hours later."""

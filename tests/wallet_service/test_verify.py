@@ -5,26 +5,41 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from wallet_service import Wallet
 from wallet_service.chain import CONTENT, FROM_ENTRIES, START, link_hash
 from wallet_service.schema import chain_head, entries, links
 
+DATABASES = ("sqlite", "postgresql")
+
 GUARDS = ("entries_no_update", "entries_no_delete", "links_no_update", "links_no_delete", "orders_guard", "orders_no_delete")
+
+
+async def _without_guards(till, *statements: str) -> None:
+    """Run statements as the owner of the database can: with no trigger, key or constraint in the way."""
+    if till.wallet.database.is_sqlite:
+        with sqlite3.connect(till.path) as raw:
+            raw.execute("PRAGMA ignore_check_constraints = ON")
+            for guard in GUARDS:
+                raw.execute(f"DROP TRIGGER IF EXISTS {guard}")
+            for statement in statements:
+                assert raw.execute(statement).rowcount != 0, statement
+        raw.close()
+        return
+    async with till.wallet.database.write() as connection:
+        await connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT IF EXISTS ck_accounts_no_overdraft"))
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in statements:
+            portable = statement.replace("x'00'", "'\\x00'\\:\\:bytea")
+            assert (await connection.execute(text(portable))).rowcount != 0, statement
 
 
 async def _tampered(till, *statements: str) -> list[tuple[str, str]]:
     """Seal everything, then change the file as its owner could: without guards, keys or constraints; give what verify finds."""
     await till.wallet.seal()
     assert (await till.wallet.verify()).ok
-    with sqlite3.connect(till.path) as raw:
-        raw.execute("PRAGMA ignore_check_constraints = ON")
-        for guard in GUARDS:
-            raw.execute(f"DROP TRIGGER {guard}")
-        for statement in statements:
-            assert raw.execute(statement).rowcount != 0, statement
-    raw.close()
+    await _without_guards(till, *statements)
     report = await till.wallet.verify()
     assert not report.ok
     return [(fault.check, fault.where) for fault in report.faults]
@@ -83,13 +98,10 @@ async def test_a_rewritten_chain_lacks_the_signature(till) -> None:
     """Who rewrites history and all hashes after it cannot sign the new head."""
     await till.transfer("王小明", "李娜", 100)
     await till.wallet.seal()
-    with sqlite3.connect(till.path) as raw:
-        for guard in GUARDS:
-            raw.execute(f"DROP TRIGGER {guard}")
-        raw.execute("UPDATE orders SET note = 'x' WHERE id = 1")
-        raw.execute("UPDATE entries SET at = at + 1 WHERE id = 1")
-    raw.close()
+    await _without_guards(till, "UPDATE orders SET note = 'x' WHERE id = 1", "UPDATE entries SET at = at + 1 WHERE id = 1")
     async with till.wallet.database.write() as connection:
+        if not till.wallet.database.is_sqlite:
+            await connection.execute(text("SET LOCAL session_replication_role = replica"))
         previous, history = START, select(*CONTENT).select_from(FROM_ENTRIES).order_by(entries.c.id)
         for position, entry in enumerate((await connection.execute(history)).all(), start=1):
             previous = link_hash(previous, position, entry)
@@ -111,10 +123,9 @@ async def test_a_cut_off_history_is_found(till) -> None:
         "DELETE FROM entries WHERE id = (SELECT MAX(id) FROM entries)",
         "DELETE FROM orders WHERE id = (SELECT MAX(id) FROM orders)",
         *(
-            "UPDATE accounts SET balance = {1}, day = {2}, day_spent = {3}, year = {4}, year_spent = {5} WHERE id = {0}".format(
-                *row
-            )
-            for row in before
+            f"UPDATE accounts SET balance = {balance}, day = {day}, day_spent = {spent}, year = {year}, year_spent = {in_year}"
+            f" WHERE id = {account}"
+            for account, balance, day, spent, year, in_year in before
         ),
     )
     assert faults == [("chain", "head")]
@@ -133,7 +144,7 @@ async def test_an_entry_slipped_in_is_found(till) -> None:
 async def test_another_secret_does_not_verify(till) -> None:
     """The chain is signed by the key outside the database."""
     await till.wallet.seal()
-    async with Wallet.open(f"sqlite:///{till.path}", secret="quite another secret", clock=till.clock) as other:
+    async with Wallet.open(till.url, secret="quite another secret", clock=till.clock) as other:
         report = await other.verify()
     assert [(fault.check, fault.where) for fault in report.faults] == [("chain", "head")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import datetime as dt
 import re
 import typing
@@ -56,8 +57,10 @@ def dialogue(locale: Locale) -> tuple[Flows, dict[str, Slot]]:
     return load_dialogue(Actions("handlers"), locale, known_intents())
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
+@functools.cache
+def calls() -> tuple[tuple[str, ast.Call], ...]:
     """Give each call in ``bot`` and ``handlers`` that takes a text first, with that text; ``{}`` stands for what is filled in."""
+    found: list[tuple[str, ast.Call]] = []
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
@@ -65,9 +68,11 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
             for argument in node.args:
                 for part in (argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,):
                     if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        yield part.value, node
+                        found.append((part.value, node))
                     elif isinstance(part, ast.JoinedStr):
-                        yield "".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in part.values), node
+                        text = "".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in part.values)
+                        found.append((text, node))
+    return tuple(found)
 
 
 def spoken_in_code(flows: Flows) -> set[str]:
@@ -152,11 +157,11 @@ def test_every_variable_is_given(locale: Locale, dialogue: tuple[Flows, dict[str
     in_patterns = {step.name for flow in flows.values() if flow.is_pattern for step in flow.steps.values()}
     in_patterns |= {step.utter for flow in flows.values() if flow.is_pattern for step in flow.steps.values()}
     in_patterns |= {reply for action, reply in said_by_actions() if action in in_patterns}
-    from_engine = context_names()
+    from_engine, by_respond = context_names(), responded(flows)
     for name in locale.responses:
         if name.startswith(("utter_notice_", "utter_agent_")):
             continue  # said outside a conversation; played for real below and in the desk's tests
-        here = ALWAYS | set(slots) | (from_engine if name in in_patterns or name in responded(flows) else set())
+        here = ALWAYS | set(slots) | (from_engine if name in in_patterns | by_respond else set())
         for keywords in given[name] or [set()]:
             missing = locale.variables(name) - here - keywords
             assert not missing, f"{name}: nobody gives {missing}"

@@ -11,6 +11,7 @@ import yaml
 
 from bot.app import PATTERNS
 from bot.dialogue.source import SourceError
+from nlu import Interpreter
 from tests.bot.talk import WANG, Talk
 from tests.conftest import OpenDemo
 
@@ -62,16 +63,20 @@ async def test_one_more_step_in_a_pattern(open_demo: OpenDemo, tmp_path: Path) -
         assert "转人工" in talk.buttons()
 
 
-async def test_a_threshold_in_a_condition(open_demo: OpenDemo, tmp_path: Path) -> None:
+async def test_a_threshold_in_a_condition(open_demo: OpenDemo, tmp_path: Path, interpreter: Interpreter) -> None:
     """A person is offered when the file says so: here after the first message that was not understood."""
 
     def edit(flows: dict[str, Any]) -> None:
         flows["pattern_cannot_handle"]["steps"][0]["next"][0]["if"] = "context.misses > 0"
 
+    nonsense = ("qwrtp zxcvb", "%%%%", "哇啦哇啦叽里呱啦", "zzz yyy xxx", "ⱷⱷⱷ")
+    least = min(nonsense, key=lambda text: float(interpreter.parse(text)["intent"]["confidence"]))
     async with open_demo(patterns=edited(tmp_path, edit)) as app:
-        assert "同事" in await Talk(app).say("哇啦哇啦叽里呱啦")
+        assert "请一位同事" in await Talk(app).say(least)
     async with open_demo() as app:
-        assert "同事" not in await Talk(app).say("哇啦哇啦叽里呱啦")
+        words = await Talk(app).say(least)
+        assert "没听明白" in words
+        assert "请一位同事" not in words
 
 
 async def test_another_intent_for_a_pattern(open_demo: OpenDemo, tmp_path: Path) -> None:

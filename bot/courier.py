@@ -104,10 +104,11 @@ class Courier:
     async def _send(self, notice: Notice) -> None:
         try:
             text = self._locale.say(f"utter_notice_{notice.kind}", notice.facts).text
-            ends = await self._store.doors_of_person(notice.user_id) if notice.channel == "doors" and notice.user_id else ()
             await self._sms.send(notice.to, text, notice=notice)
-            if notice.kind == "money_received":
-                await self.tell(ends, Reply(text, system=True))
+            if notice.user_id is not None and notice.kind in ("money_received", "payment_posted"):
+                # who paid has read it in the chat already, unless an agent took over in that very moment
+                held = notice.kind == "payment_posted"
+                await self.tell(await self._store.doors_of_person(notice.user_id, held=held), Reply(text, system=True))
             await self._wallet.notice_sent(notice.id)
         except Exception as fault:
             log.warning("notice not sent", kind=notice.kind, fault=type(fault).__name__)

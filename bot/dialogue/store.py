@@ -274,9 +274,11 @@ class Store:
             rows = await connection.execute(query.order_by(doors.c.used_at.desc()))
         return tuple((row.channel, row.sender) for row in rows)
 
-    async def doors_of_person(self, person: int) -> tuple[tuple[str, str], ...]:
-        """List the (channel, sender) ends of every conversation of a person."""
+    async def doors_of_person(self, person: int, *, held: bool = False) -> tuple[tuple[str, str], ...]:
+        """List the (channel, sender) ends of every conversation of a person, or only of those that an agent holds."""
         query = sa.select(doors.c.channel, doors.c.sender).join(conversations).where(conversations.c.person == person)
+        if held:
+            query = query.where(conversations.c.holder.is_not(None))
         async with self.database.read() as connection:
             return tuple((row.channel, row.sender) for row in await connection.execute(query))
 

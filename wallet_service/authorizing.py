@@ -17,7 +17,7 @@ from wallet_service.codes import TRIES, confirmation, typed_code
 from wallet_service.context import SHANGHAI, Context
 from wallet_service.idempotency import once
 from wallet_service.limits import Spending
-from wallet_service.orders import change_order, check_payee, check_payment, load_order, order_view, require_open
+from wallet_service.orders import change_order, check_payee, check_payment, load_order, order_view, require_ids, require_open
 from wallet_service.outbox import notice_row
 from wallet_service.schema import outbox
 from wallet_service.views import Order
@@ -44,6 +44,7 @@ async def authorize(context: Context, order_id: int, code: str, *, actor: int, k
         await change_order(connection, order_id, status="authorised", authorised_at=now)
         return await _post(context, connection, row, spending, now)
 
+    require_ids(order_id)
     return await once(context, "authorize", actor, key, [order_id, code], work)
 
 

@@ -89,10 +89,15 @@ def order_view(row: Mapping[str, Any], now: datetime) -> Order:
     )
 
 
+def require_ids(*ids: object) -> None:
+    """Refuse what cannot be the id of an order or of its actor."""
+    if not all(map(is_id, ids)):
+        raise errors.OrderNotFound
+
+
 async def load_order(connection: AsyncConnection, order_id: int, actor: int, *, lock: bool = False) -> dict[str, Any]:
     """Read an actor's order with both parties; ``lock`` keeps the order still until the transaction ends."""
-    if not is_id(order_id) or not is_id(actor):
-        raise errors.OrderNotFound
+    require_ids(order_id, actor)
     wanted = _ORDER.where(orders.c.id == order_id, orders.c.actor_id == actor)
     if lock:
         wanted = wanted.with_for_update(of=[orders])
@@ -162,6 +167,7 @@ async def cancel(context: Context, order_id: int, *, actor: int, key: str) -> Or
         await withdraw(connection, order_id, actor, now)
         return order_view(await load_order(connection, order_id, actor), now)
 
+    require_ids(order_id)
     return await once(context, "cancel", actor, key, [order_id], work)
 
 
@@ -202,4 +208,5 @@ async def resend_code(context: Context, order_id: int, *, actor: int, key: str) 
         await connection.execute(insert(outbox).values(notice))
         return order_view({**row, **fresh}, now)
 
+    require_ids(order_id)
     return await once(context, "resend_code", actor, key, [order_id], work)

@@ -22,13 +22,14 @@ from wallet_service.idempotency import once
 from wallet_service.limits import Spending
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_wallet_number
-from wallet_service.orders import check_payee, check_payment, order_view, withdraw
+from wallet_service.orders import check_payee, check_payment, order_view, require_ids, withdraw
 from wallet_service.outbox import notice_row
 from wallet_service.profile import profile_of
 from wallet_service.schema import accounts, orders, outbox, users
 from wallet_service.views import Order
 
 LONGEST_NOTE = 100
+_HUGE = 10**100
 _PARTIES = select(
     accounts.c.id,
     accounts.c.number,
@@ -65,8 +66,7 @@ async def _parties(connection: AsyncConnection, command: Transfer) -> tuple[Any,
     return payers[0], payees[0]
 
 
-def _check_command(context: Context, command: Transfer) -> None:
-    amount = int(command.amount)
+def _check_command(context: Context, command: Transfer, amount: int) -> None:
     if amount <= 0:
         raise errors.AmountNotPositive(amount=amount)
     if amount > MAX_AMOUNT:
@@ -124,13 +124,15 @@ async def propose(context: Context, command: Transfer, *, actor: int, key: str, 
     """
     if not is_id(command.payer) or command.payer != actor:
         raise errors.NotAllowed
-    amount = int(Fen(command.amount))
+    if replaces is not None:
+        require_ids(replaces)
+    amount = max(-_HUGE, min(int(Fen(command.amount)), _HUGE))  # Python refuses to write longer numbers down
 
     async def work(connection: AsyncConnection) -> Order:
         now = context.now()
         await brakes.hold(context, connection, actor)
         old = None if replaces is None else await withdraw(connection, replaces, actor, now)
-        _check_command(context, command)
+        _check_command(context, command, amount)
         payer, payee = await _parties(connection, command)
         if payee.user_id == payer.user_id:
             raise errors.SelfTransfer

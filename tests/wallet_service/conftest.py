@@ -158,6 +158,17 @@ async def _sql_on(url: str, statement: str) -> None:
 
 
 @pytest.fixture
+def new_database(postgresql: Callable[[str], str]) -> Callable[[str, str | None], str]:
+    """Makes a database on the server, empty or a copy of another, and gives its URL."""
+
+    def create(name: str, template: str | None) -> str:
+        asyncio.run(_sql_on(postgresql("postgres"), f"CREATE DATABASE {name} TEMPLATE {template or 'template1'}"))
+        return postgresql(name)
+
+    return create
+
+
+@pytest.fixture
 def server(request: pytest.FixtureRequest) -> Callable[[str], str] | None:
     """The PostgreSQL server for a test that is to run on one, None for SQLite."""
     return request.getfixturevalue("postgresql") if getattr(request, "param", "sqlite") == "postgresql" else None

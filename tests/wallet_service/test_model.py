@@ -7,13 +7,15 @@ import atexit
 import itertools
 import shutil
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule, run_state_machine_as_test
+from sqlalchemy import text
 
 from wallet_service import CodeLimit, Fen, LoginLimit, Transfer, Wallet, WalletError, migrate
 from wallet_service.bulk import Movement, post_movements
@@ -40,15 +42,16 @@ class WalletMachine(RuleBasedStateMachine):
 
     orders = Bundle("orders")
 
-    def __init__(self) -> None:
+    def __init__(self, new_database: Callable[[], str] | None = None) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp())
-        shutil.copy(_empty_file(), self.folder / "w.db")
+        if new_database is None:
+            shutil.copy(_empty_file(), self.folder / "w.db")
         self.now = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
         self.keys = itertools.count()
         self.manager = Wallet.open(
-            f"sqlite:///{self.folder}/w.db",
+            f"sqlite:///{self.folder}/w.db" if new_database is None else new_database(),
             secret=SECRET,
             clock=lambda: self.now,
             login_limit=LoginLimit(1_000, 1_000),
@@ -157,11 +160,11 @@ class WalletMachine(RuleBasedStateMachine):
         return order.id
 
     def _code(self, order_id: int) -> str:
-        query = "SELECT kind, actor_id, payer_id, payee_id, amount, fee, nonce, counter FROM orders WHERE id = ?"
+        query = "SELECT kind, actor_id, payer_id, payee_id, amount, fee, nonce, counter FROM orders WHERE id = :id"
 
         async def read():
             async with self.wallet.database.read() as connection:
-                return (await connection.exec_driver_sql(query, (order_id,))).mappings().one()
+                return (await connection.execute(text(query), {"id": order_id})).mappings().one()
 
         row = self.run(read())
         return self.wallet.context.keys.code(ORDER_CODE, order_text(row["kind"], row), row["counter"])
@@ -242,3 +245,11 @@ WalletMachine.TestCase.settings = settings(
     phases=(Phase.reuse, Phase.generate),  # shrinking a run on real files takes minutes
 )
 TestWallet = WalletMachine.TestCase
+
+
+def test_the_model_holds_on_postgresql(postgresql, new_database) -> None:
+    """A few of the same plays on a server."""
+    asyncio.run(migrate(new_database("empty", None)))
+    names = (f"model{number}" for number in itertools.count())
+    few = settings(WalletMachine.TestCase.settings, max_examples=3, stateful_step_count=15)
+    run_state_machine_as_test(lambda: WalletMachine(lambda: new_database(next(names), "empty")), settings=few)

@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, text
 
 import wallet_service
 from wallet_service import ConfigurationError, SchemaError, Wallet, close_environment, from_environment, migrate
+from wallet_service.database import make_private_file
 from wallet_service.migrations import HEAD, VERSION_TABLE
 from wallet_service.schema import metadata
 
@@ -133,3 +134,50 @@ def test_the_face_pulls_in_neither_bot_libraries_nor_alembic() -> None:
         "import sys, wallet_service; print([n for n in ('aiogram', 'rasa_sdk', 'alembic', 'bot', 'nlu') if n in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+async def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
+    """The file with names and phones, and what SQLite keeps beside it, is mode 0600; one that is there keeps its mode."""
+    async with Wallet.open(f"sqlite:///{tmp_path}/w.db"):
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    (tmp_path / "w.db").chmod(0o640)
+    async with Wallet.open(f"sqlite:///{tmp_path}/w.db") as wallet:
+        assert (await wallet.verify()).ok
+    assert stat.S_IMODE((tmp_path / "w.db").stat().st_mode) == 0o640
+
+
+async def test_a_key_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who dies while writing the key leaves none, and the next opening makes one; who comes second reads the first's."""
+    path = tmp_path / "key"
+
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="disk full"):
+            make_private_file(path, b"first")
+    assert list(tmp_path.iterdir()) == []
+    make_private_file(path, b"second")
+    make_private_file(path, b"third")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"second", [path])
+
+
+async def test_the_first_head_is_signed_when_the_ledger_is_made(tmp_path: Path) -> None:
+    """Before anything is posted there is a head; a database that was only migrated gets it from its first opening."""
+    url = f"sqlite:///{tmp_path}/w.db"
+    await migrate(url)
+    async with Wallet.open(url, sealing=False) as wallet:
+        assert (await wallet.verify()).ok
+        async with wallet.database.read() as connection:
+            assert (await connection.exec_driver_sql("SELECT COUNT(*) FROM chain_head")).scalar() == 0
+    async with Wallet.open(url) as wallet, wallet.database.read() as connection:
+        assert (await connection.exec_driver_sql("SELECT position FROM chain_head")).scalar() == 0
+
+
+async def test_a_ledger_of_the_old_form_is_not_taken_over(till) -> None:
+    """Its seals prove less: the migration refuses it and changes nothing."""
+    await till.sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    with pytest.raises(SchemaError, match="start a new database"):
+        await migrate(f"sqlite:///{till.path}")
+    assert await till.sql(f"SELECT version_num FROM {VERSION_TABLE}") == [("0001",)]

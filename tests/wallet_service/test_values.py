@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wallet_service import Fen, WalletError, is_phone, is_wallet_number, mask_name, mask_phone
+from wallet_service import Fen, Period, Transfer, WalletError, is_phone, is_wallet_number, mask_name, mask_phone
 from wallet_service.codes import order_text, typed_code
 from wallet_service.errors import ConfigurationError
 from wallet_service.keys import Keys, hotp
+from wallet_service.limits import Spending
 from wallet_service.numbers import new_wallet_number, plain_digits
 from wallet_service.profile import Fee
 
@@ -105,3 +107,76 @@ def test_a_short_secret_is_refused() -> None:
     """Nothing starts with a secret that can be guessed."""
     with pytest.raises(ConfigurationError):
         Keys("short")
+
+
+NO_IDS = (True, 0, -1, 2**63, 10**5000, "1", 1.0, None)
+NO_TEXTS = ("\ud800", None, 5, b"x")
+
+
+@pytest.mark.parametrize("value", NO_IDS, ids=lambda value: type(value).__name__)
+async def test_what_is_no_id_is_nobody_and_no_order(till, value) -> None:
+    """A bool, float, text, None or a number out of range is refused like any stranger, before the database sees it."""
+    wallet, key = till.wallet, till.key
+    number, actor = await till.number("李娜"), till.ids["王小明"]
+    for work, code in (
+        (wallet.person(value), "not_logged_in"),
+        (wallet.balance(value), "no_wallet"),
+        (wallet.history(value), "no_wallet"),
+        (wallet.open_wallet(value, "lanzhou", key=key()), "not_logged_in"),
+        (wallet.propose(Transfer(value, number, Fen(1)), actor=value, key=key()), "not_allowed"),
+        (wallet.propose(Transfer(actor, number, Fen(1)), actor=actor, key=key(), replaces=value), "order_not_found"),
+        (wallet.order(value, actor=actor), "order_not_found"),
+        (wallet.authorize(value, "000000", actor=actor, key=key()), "order_not_found"),
+        (wallet.cancel(value, actor=actor, key=key()), "order_not_found"),
+    ):
+        if value is None and code == "order_not_found" and work.__name__ == "propose":
+            work.close()  # None replaces nothing
+            continue
+        with pytest.raises(WalletError) as refusal:
+            await work
+        assert refusal.value.code == code
+    assert await wallet.contact_names(value) == ()
+
+
+@pytest.mark.parametrize("value", NO_TEXTS)
+async def test_what_is_no_text_is_refused(till, value) -> None:
+    """Lone surrogates and other types as key, phone, wallet number, code or login."""
+    wallet, key = till.wallet, till.key
+    number, actor = await till.number("李娜"), till.ids["王小明"]
+    order = await till.propose("王小明", "李娜", 1)
+    for work, code in (
+        (wallet.cancel(order.id, actor=actor, key=value), "invalid_key"),
+        (wallet.start_login(value, key=key()), "invalid_phone"),
+        (wallet.finish_login(value, "000000", key=key()), "challenge_not_found"),
+        (wallet.authorize(order.id, value, actor=actor, key=key()), "wrong_code"),
+        (wallet.propose(Transfer(actor, value, Fen(1)), actor=actor, key=key()), "payee_not_found"),
+    ):
+        with pytest.raises(WalletError) as refusal:
+            await work
+        assert refusal.value.code == code
+    assert await wallet.find_payees(actor, value, city="xiamen") == ()
+    assert (await till.propose("王小明", "李娜", 1, note="\ud800")).note == ""
+    with pytest.raises(WalletError):
+        await wallet.propose(Transfer(actor, number, Fen(1), city=["xiamen"]), actor=actor, key=key())
+
+
+async def test_any_period_can_be_asked_for(till) -> None:
+    """From the first to the last day that a date can be."""
+    ever = await till.wallet.history(till.ids["王小明"], Period(date.min, date.max), limit=200)
+    assert ever == await till.wallet.history(till.ids["王小明"], limit=200)
+
+
+async def test_an_amount_beyond_all_columns_is_too_large(till, refused) -> None:
+    """However many digits it has."""
+    with refused("amount_too_large", amount=10**100, limit=10**11):
+        await till.propose("王小明", "李娜", 10**5000)
+
+
+def test_a_clock_that_goes_back_brings_no_second_day() -> None:
+    """Two clocks a second apart at midnight, or a year: what was spent stays counted in the later one."""
+    late, early = datetime(2026, 12, 31, 16, tzinfo=UTC), datetime(2026, 12, 31, 15, 59, 59, tzinfo=UTC)
+    spent = Spending(0, 0, 0, 0)
+    for now in (late, early, late, early):
+        spent = spent.plus(10, now)
+    assert spent == Spending(20270101, 40, 2027, 40)
+    assert spent.plus(1, late + timedelta(days=1)) == Spending(20270102, 1, 2027, 41)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
 
-from wallet_service import Wallet
+from tests.wallet_service.conftest import SECRET
+from wallet_service import LedgerFault, Wallet, chain
+from wallet_service.authorizing import receipt_no
+from wallet_service.bulk import Movement, post_movements
 from wallet_service.chain import CONTENT, FROM_ENTRIES, START, link_hash
 from wallet_service.schema import chain_head, entries, links
 
@@ -16,16 +21,20 @@ DATABASES = ("sqlite", "postgresql")
 GUARDS = ("entries_no_update", "entries_no_delete", "links_no_update", "links_no_delete", "orders_guard", "orders_no_delete")
 
 
+def _on_file(path: Path, statements: tuple[str, ...]) -> None:
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA ignore_check_constraints = ON")
+        for guard in GUARDS:
+            raw.execute(f"DROP TRIGGER IF EXISTS {guard}")
+        for statement in statements:
+            assert raw.execute(statement).rowcount != 0, statement
+    raw.close()
+
+
 async def _without_guards(till, *statements: str) -> None:
     """Run statements as the owner of the database can: with no trigger, key or constraint in the way."""
     if till.wallet.database.is_sqlite:
-        with sqlite3.connect(till.path) as raw:
-            raw.execute("PRAGMA ignore_check_constraints = ON")
-            for guard in GUARDS:
-                raw.execute(f"DROP TRIGGER IF EXISTS {guard}")
-            for statement in statements:
-                assert raw.execute(statement).rowcount != 0, statement
-        raw.close()
+        await asyncio.to_thread(_on_file, till.path, statements)  # this loop's own sealer may be writing
         return
     async with till.wallet.database.write() as connection:
         await connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT IF EXISTS ck_accounts_no_overdraft"))
@@ -156,3 +165,138 @@ async def test_what_is_posted_is_sealed_without_being_asked(till) -> None:
         pass
     report = await till.wallet.verify()
     assert report.sealed == report.entries
+
+
+async def _forge(till) -> None:
+    """Rewrite the newest entry and all of the chain's unkeyed hashes, as the owner of the database can; the signature stays."""
+    await _without_guards(till, "UPDATE entries SET at = at + 1 WHERE id = (SELECT MAX(id) FROM entries)")
+    async with till.wallet.database.write() as connection:
+        if not till.wallet.database.is_sqlite:
+            await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        previous, history = START, select(*CONTENT).select_from(FROM_ENTRIES).order_by(entries.c.id)
+        for position, entry in enumerate((await connection.execute(history)).all(), start=1):
+            previous = link_hash(previous, position, entry)
+            await connection.execute(update(links).where(links.c.position == position).values(hash=previous))
+        await connection.execute(update(chain_head).values(hash=previous))
+
+
+async def test_a_forged_head_is_never_signed(till, caplog) -> None:
+    """The next posting is not sealed, the alarm is loud, and the fault stays for verify to find, over a restart too."""
+    await till.wallet.seal()
+    await _forge(till)
+    await till.transfer("王小明", "李娜", 100)
+    with pytest.raises(LedgerFault, match="not signed"):
+        await till.wallet.seal()
+    async with till.reopened() as other:
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if other.chain_fault:
+                break
+        assert "not signed" in other.chain_fault
+        report = await other.verify()
+    assert ("chain", "head") in [(fault.check, fault.where) for fault in report.faults]
+    assert report.sealed < report.entries
+    assert "CRITICAL" in caplog.text
+
+
+@pytest.mark.parametrize("missing", [("links", "chain_head"), ("chain_head",), ("links",)])
+async def test_a_chain_that_was_taken_away_is_not_begun_anew(till, missing) -> None:
+    """Without links or head there is no seal, now and after a restart."""
+    await _tampered(till, *(f"DELETE FROM {table}" for table in missing))
+    async with till.reopened() as other:
+        with pytest.raises(LedgerFault):
+            await other.seal()
+    assert not (await till.wallet.verify()).ok
+
+
+async def test_an_older_head_is_not_added_to(till) -> None:
+    """Head and links put back to an earlier, rightly signed state are noticed by a process that has seen the later one."""
+    await till.wallet.seal()
+    ((position, watermark, digest, signature),) = await till.sql("SELECT position, watermark, hash, signature FROM chain_head")
+    for _ in range(2):
+        await till.transfer("王小明", "李娜", 100)
+        await till.wallet.seal()
+    await _without_guards(till, f"DELETE FROM links WHERE position > {position}")
+    old = {"position": position, "watermark": watermark, "hash": digest, "signature": signature}
+    async with till.wallet.database.write() as connection:
+        await connection.execute(update(chain_head).values(**old))
+    with pytest.raises(LedgerFault, match="gone back"):
+        await till.wallet.seal()
+
+
+async def test_another_key_signs_nothing(till) -> None:
+    """A process with the wrong secret leaves what is unsealed, and the head, as they are; who only checks seals nothing."""
+    await till.wallet._sealer.stop()
+    head = await till.sql("SELECT * FROM chain_head")
+    context = till.wallet.context
+    gift = context.system["xiamen", "promotions"], context.system["xiamen", "fees"]
+    async with context.database.write() as connection:
+        await post_movements(context, connection, [Movement(context.now(), till.ids["王小明"], "top_up", *gift, 5, "")])
+    async with Wallet.open(till.url, secret="quite another secret", clock=till.clock) as other:
+        with pytest.raises(LedgerFault, match="secret key"):
+            await other.seal()
+    async with Wallet.open(till.url, secret=SECRET, clock=till.clock, sealing=False) as other:
+        assert (await other.verify()).ok
+    assert await till.sql("SELECT * FROM chain_head") == head
+
+
+async def test_the_sealer_survives_any_error(till, monkeypatch, caplog) -> None:
+    """A fault of the pool or of anything else puts sealing off, and is told; closing goes on."""
+    real, seen = chain.seal, asyncio.Event()
+
+    async def failing(context) -> int:
+        seen.set()
+        raise TimeoutError("pool")
+
+    monkeypatch.setattr(chain, "seal", failing)
+    await till.transfer("王小明", "李娜", 100)
+    await asyncio.wait_for(seen.wait(), 5)
+    await asyncio.sleep(0)
+    monkeypatch.setattr(chain, "seal", real)
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        report = await till.wallet.verify()
+        if report.sealed == report.entries:
+            break
+    assert report.sealed == report.entries
+    assert "sealing was put off: TimeoutError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("statements", "check"),
+    [
+        (["UPDATE accounts SET day_spent = 0, year_spent = 0 WHERE kind = 'wallet'"], "spending"),
+        (["UPDATE orders SET note = 'x' WHERE id = 100"], "chain"),
+        (["UPDATE orders SET actor_id = 3 WHERE id = 100"], "chain"),
+        (["UPDATE orders SET receipt_no = 'x' WHERE id = 100"], "receipt"),
+        (["UPDATE orders SET code_hash = NULL WHERE id = 100"], "confirmation"),
+        (
+            [
+                "UPDATE accounts SET user_id = user_id + 1000 WHERE city = 'xiamen' AND user_id IN (1, 2)",
+                "UPDATE accounts SET user_id = 1003 - user_id % 1000 - 1000 WHERE city = 'xiamen' AND user_id IN (1001, 1002)",
+            ],
+            "chain",
+        ),
+    ],
+)
+async def test_who_owns_and_who_asked_is_covered(till, statements, check) -> None:
+    """Owners of wallets swapped, another note, actor or receipt, counters set back: each is found."""
+    assert check in [found for found, _ in await _tampered(till, *statements)]
+
+
+async def test_an_order_posted_by_plain_sql_is_found(till) -> None:
+    """An order rightly proposed, then posted with its entry by SQL, lacks the proof of its code, though it is sealed."""
+    order = await till.propose("王小明", "李娜", 100)
+    now, number = int(till.clock.now.timestamp() * 1000), receipt_no(order.id, till.clock.now)
+    await _without_guards(
+        till,
+        f"UPDATE orders SET status = 'posted', posted_at = {now}, receipt_no = '{number}' WHERE id = {order.id}",
+        "INSERT INTO entries (order_id, kind, debit_id, credit_id, amount, debit_balance, credit_balance, at) SELECT o.id,"
+        " o.kind, o.payer_id, o.payee_id, o.amount, p.balance - o.amount, q.balance + o.amount, o.posted_at FROM orders o"
+        f" JOIN accounts p ON p.id = o.payer_id JOIN accounts q ON q.id = o.payee_id WHERE o.id = {order.id}",
+        f"UPDATE accounts SET balance = balance - 100 WHERE id = (SELECT payer_id FROM orders WHERE id = {order.id})",
+        f"UPDATE accounts SET balance = balance + 100 WHERE id = (SELECT payee_id FROM orders WHERE id = {order.id})",
+    )
+    await till.wallet.seal()
+    faults = [(fault.check, fault.where) for fault in (await till.wallet.verify()).faults]
+    assert ("confirmation", f"order {order.id}") in faults

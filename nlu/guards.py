@@ -54,7 +54,7 @@ def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> l
 
 def says_nothing(text: str) -> bool:
     """Tell whether a message is a bare noun, which asks for nothing."""
-    return text.strip(" ,.;!?") in words("guards")["bare"]
+    return text.replace(" ", "").strip(",.;!?") in words("guards")["bare"]
 
 
 def _is_question(text: str, entities: Sequence[Kind]) -> bool:

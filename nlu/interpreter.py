@@ -88,9 +88,11 @@ class Interpreter:
             intents.append((FAQ_PREFIX[:-1], sum(share for _, share in faq)))
         intents.sort(key=_by_share)
         ranking = [{"name": label, "confidence": _rounded(share)} for label, share in intents[:_RANKED]]
+        topic = max(by_topic, key=lambda topic: by_topic[topic])
         faq_ranking = [
-            {"intent_response_key": label, "confidence": _rounded(share), "topic": self._model.card.topics[label]}
-            for label, share in faq[:_RANKED]
+            {"intent_response_key": label, "confidence": _significant(share), "topic": self._model.card.topics[label]}
+            for place, (label, share) in enumerate(faq)
+            if place < _RANKED or self._model.card.topics[label] == topic
         ]
         return {
             "text": normal.original if text is None else text,
@@ -98,7 +100,7 @@ class Interpreter:
             "intent_ranking": ranking,
             "entities": [one.to_json(normal) for one in entities],
             "response_selector": {"faq": {"response": faq_ranking[0] if faq_ranking else None, "ranking": faq_ranking}},
-            "topic": max(by_topic, key=lambda topic: by_topic[topic]),
+            "topic": topic,
         }
 
     def _probabilities(self, text: str, entities: list[Entity]) -> dict[str, float]:
@@ -125,3 +127,8 @@ def _by_share(item: tuple[str, float]) -> tuple[float, str]:
 
 def _rounded(share: float) -> float:
     return round(share, 4)
+
+
+def _significant(share: float) -> float:
+    """Round so that small shares keep their order: where a service takes nearly all, one answer still fits best."""
+    return float(f"{share:.4g}")

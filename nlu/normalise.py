@@ -9,6 +9,7 @@ from typing import Any
 
 LONGEST = 600
 _RUN = 2
+_CLOTH, _ACCOUNT = "\u5e10", "\u8d26"  # many write an account with the first, which means a tent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,10 @@ def _simplest(char: str) -> str:
 
 def simplify(text: str) -> str:
     """Turn traditional characters into simplified ones of the same number."""
-    if text.isascii():
-        return text
-    text = text.replace("\u5e10", "\u8d26")  # 帐户 is how many write 账户
+    return text if text.isascii() else _converted(text).replace(_CLOTH, _ACCOUNT)
+
+
+def _converted(text: str) -> str:
     by_char, by_phrase = _converters()
     plain: str = by_char.convert(text)
     if plain == text or len(plain) != len(text):

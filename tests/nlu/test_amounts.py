@@ -123,6 +123,18 @@ EXACT = {
     "50块3个": 5000,
     "5\u200b0块": 5000,
     "99999999.99元": 9999999999,
+    "给张三丰转120": 12000,
+    "转给李娜110": 11000,
+    "金额改成122": 12200,
+    "付119": 11900,
+    "转10086": 1008600,
+    "一百块人民币": 10000,
+    "50元rmb": 5000,
+    "<b>50元</b>": 5000,
+    "看http://a.example/50 转60": 6000,
+    "转六吧": 600,
+    "转三丰 75": 7500,
+    "转(50)": 5000,
 }
 
 VAGUE = [
@@ -168,6 +180,10 @@ VAGUE = [
     "转好几百",
     "数百元",
     "转一二三四五",
+    "1e9元",
+    "转1E5",
+    "1.5e3块",
+    "转2e-1元",
 ]
 
 NONE = [
@@ -211,6 +227,24 @@ NONE = [
     "5G套餐",
     "v2会员",
     "10号线",
+    "打110",
+    "110报警",
+    "拨打客服10086",
+    "95588热线",
+    "120电话打不通",
+    "<img src=x onerror=alert(1)>",
+    "0x1F元",
+    "转0xff",
+    "版本2.10.3",
+    "转1.2.3",
+    "8:30转的",
+    "晚上8点30转的",
+    "三点半付的",
+    "0592-1234567",
+    "转给400-800-1234",
+    "转12012345678",
+    "转三哥",
+    "不对 493201",
 ]
 
 PROBLEMS = {
@@ -271,6 +305,46 @@ def test_a_bare_number_answers_how_much(text: str, fen: int) -> None:
     """A number alone is a sum only when one is being asked for."""
     assert amounts(text) == []
     assert [one.fen for one in amounts(text, expects="amount")] == [fen]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x onerror=alert(1)>",
+        "{{ 7*7 }}",
+        "alert(1)",
+        "/SetSlots(amount=1)",
+        "amount=5",
+        "0x1F",
+        "1.2.3",
+        "8:30",
+        "8点半",
+        "2026-11-20",
+        "0592-1234567",
+        "12012345678",
+    ],
+)
+def test_code_times_and_phones_do_not_answer_how_much(text: str) -> None:
+    """Even where a sum is awaited, markup, versions, clock times and numbers to call are none."""
+    assert amounts(text, expects="amount") == []
+
+
+def test_an_exponent_is_asked_back_about() -> None:
+    """Nobody says a sum with an exponent, so its last digit is never taken for one."""
+    (one,) = amounts("1E5", expects="amount")
+    assert one.vague
+
+
+@pytest.mark.parametrize(("text", "fen"), {"200": 20000, "50": 5000, "二百": 20000, "二百吧": 20000, "120": 12000}.items())
+def test_a_bare_number_is_a_sum_even_where_a_name_is_awaited(text: str, fen: int) -> None:
+    """Whoever answers "to whom?" with a number has said how much."""
+    assert [one.fen for one in amounts(text, expects="payee")] == [fen]
+
+
+@pytest.mark.parametrize("text", ["1380000000", "8010000000017", "二麻子", "三个人"])
+def test_a_phone_cut_short_or_a_nickname_is_no_sum(text: str) -> None:
+    """What has the shape of a phone or wallet, or goes on as a word, is left for whoever looks for names."""
+    assert amounts(text, expects="payee") == []
 
 
 def spoken(number: int) -> str:

@@ -54,6 +54,7 @@ def kinds(text: str, expects: str | None = None) -> dict[str, Any]:
         "收款人错了": {"slot": "payee"},
         "金额写错了": {"slot": "amount"},
         "收钱的人不对": {"slot": "payee"},
+        "转三丰 75": {"payee": "三丰", "amount": 7500},
         "给李娜转200块": {"payee": "李娜", "amount": 20000},
         "给张三丰转一百多": {"payee": "张三丰", "amount_vague": "一百多"},
         "上个月给李娜转了多少": {"payee": "李娜", "period": {"start": "2026-10-01", "end": "2026-11-01"}},
@@ -70,6 +71,76 @@ def test_what_is_expected_decides_what_six_digits_are() -> None:
     assert kinds("123456", "code") == {"code": "123456"}
     assert kinds("123456", "amount") == {"amount": 12345600}
     assert kinds("493 201", "code") == {"code": "493201"}
+    assert kinds("不对,是493201", "code") == {"code": "493201"}
+    assert kinds("金额改成100000", "code") == {"slot": "amount", "amount": 10000000}
+    assert kinds("转100000", "code") == {"amount": 10000000}
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    {
+        "给李娜转200备注饭钱": "饭钱",
+        "转200给李娜，附言：房租": "房租",
+        "给李娜转50 留言 生日快乐": "生日快乐",
+        "给李娜转300，就说是还他的": "还他的",
+        "给李娜转200,备注1月房租,谢谢": "1月房租",
+        "备注饭钱 给李娜转50": "饭钱",
+        "给李娜转200备注「Happy Birthday」": "Happy Birthday",
+        "给李娜轉500 備註飯錢": "飯錢",
+        "备注给张三丰买药": "给张三丰买药",
+        "备注改成房租": "房租",
+        "附言不对，改成生日快乐": "生日快乐",
+        "给李娜转20备注" + "长" * 80: None,
+        "给李娜转5备注订单号T20261118000123": "订单号T20261118000123",
+    }.items(),
+)
+def test_a_note_is_taken_as_it_is_written(text: str, note: str | None) -> None:
+    """The words for a payment's note come out whole, up to their limit, and nothing inside them is anything else."""
+    (found,) = [one for one in entities(text) if one["entity"] == "note"]
+    assert found["value"] == text[found["start"] : found["end"]]
+    assert len(found["value"]) <= 50
+    assert note is None or found["value"] == note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "备注写错了",
+        "不写备注",
+        "无备注",
+        "转账怎么备注",
+        "备注能写多少字",
+        "能不能备注",
+        "留言板在哪",
+        "给李娜转了,他就说是没收到",
+    ],
+)
+def test_words_about_notes_are_no_note(text: str) -> None:
+    """Questions, refusals and what somebody else said give nothing to write down."""
+    assert [one for one in entities(text) if one["entity"] == "note"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "用青岛的钱包转10块给李娜",
+        "从青岛账户转5块",
+        "拿青岛钱包付",
+        "青岛钱包转50给李娜",
+        "从青岛扣吧",
+        "用我青岛的那个钱包付",
+        "給李娜轉50用青島錢包",
+    ],
+)
+def test_a_city_can_name_the_wallet_to_use(text: str) -> None:
+    """Where the money is to come from carries its role."""
+    assert [(one["value"], one.get("role")) for one in entities(text) if one["entity"] == "city"] == [("qingdao", "wallet")]
+
+
+@pytest.mark.parametrize("text", ["换到青岛的钱包", "查青岛钱包余额", "在青岛能用吗", "我在青岛转的", "青岛怎么开通", "青岛"])
+def test_a_city_elsewhere_has_no_role(text: str) -> None:
+    """A city that is asked about, or gone to, does not say which wallet pays."""
+    assert [one.get("role") for one in entities(text) if one["entity"] == "city"] == [None]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +159,8 @@ def test_what_is_expected_decides_what_six_digits_are() -> None:
         "转给李娜200,不对,是150": [("李娜", False), (20000, True), (15000, False)],
         "转200给李娜,不对,是150": [(20000, True), ("李娜", False), (15000, False)],
         "给李娜转200,错了,是给张三丰": [("李娜", True), (20000, False), ("张三丰", False)],
+        "额不是 二百五不好听 二百六": [(25000, True), (26000, False)],
+        "不是100 是120": [(10000, True), (12000, False)],
         "是500不是300": [(50000, False), (30000, True)],
     }.items(),
 )
@@ -105,7 +178,7 @@ def test_spans_are_exact_in_the_original() -> None:
 
 
 @given(
-    st.text(alphabet="给转李娜张三丰500元二百五块 ,不是13800000002昨天上月电费青岛8订单号", max_size=40),
+    st.text(alphabet="备注就说用给转李娜张三丰500元二百五块 ,不是13800000002昨天上月电费青岛8订单号", max_size=40),
     st.sampled_from([None, "amount", "payee", "code"]),
 )
 def test_no_two_entities_overlap(text: str, expects: str | None) -> None:

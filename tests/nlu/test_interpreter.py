@@ -190,6 +190,95 @@ def test_odd_messages_are_answered_fast(interpreter: Interpreter, text: str) -> 
     assert form["topic"]
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    {
+        "提现收手续费吗": "faq/withdraw_fee",
+        "充值要不要手续费": "faq/top_up_fee",
+        "转账要手续费吗": "faq/transfer_fee_free",
+        "付钱的密码忘了": "faq/reset_payment_password",
+        "登录密码想不起来了": "faq/reset_login_password",
+        "解绑银行卡": "faq/unbind_card",
+        "怎么绑卡": "faq/bind_card_how",
+        "你们怎么保证我的钱安全": "faq/security_measures",
+        "实名怎么弄": "faq/verify_how",
+    }.items(),
+)
+def test_the_answer_that_fits_leads_its_topic(interpreter: Interpreter, text: str, key: str) -> None:
+    """Whether a message counts as a service or as a question, the best answer on its topic comes first among them."""
+    form = parse(interpreter, text)
+    ranking = form["response_selector"]["faq"]["ranking"]
+    assert next(one["intent_response_key"] for one in ranking if one["topic"] == form["topic"]) == key
+    shares = [one["confidence"] for one in ranking]
+    assert shares == sorted(shares, reverse=True)
+
+
+SAID = {
+    "有人说要我的验证码 给他行不": {"ask_security", "report_fraud"},
+    "不用验证码行不行": {"ask_security"},
+    "打电话来的让我把收到的数字念给他": {"ask_security", "report_fraud"},
+    "那没事了 谢谢啊": {"goodbye", "thank"},
+    "你吃了没": {"chitchat", "greet"},
+    "不登了不登了": {"cancel"},
+    "不查了 算了": {"cancel"},
+    "转账也不要了": {"cancel"},
+    "还有几个人排我前面": {"ask_human"},
+    "排到我没": {"ask_human"},
+    "转给谁来着": {"repeat"},
+    "多少钱来着": {"repeat"},
+    "等一下": {"chitchat", "affirm"},
+    "登出账号": {"log_out"},
+    "行那就开": {"affirm"},
+    "金额和收款人都错了": {"correct_slot"},
+    "转账限额": {"ask_limits"},
+}
+ASKED = {
+    "重庆这个钱包好久出来的": "faq/when_launched",
+    "她那边收钱要手续费吗": "faq/transfer_fee_free",
+    "为什么要手机号啊": "faq/privacy_tips",
+    "嗯那个我想问一下就是我在那个超市买东西的时候能不能用你们这个钱包付款啊就是扫码那种": "faq/where_to_use",
+    "哦然后还有一个问题就是说我要是把那个钱转给我朋友的话他多长时间能收到呢": "faq/arrival_realtime",
+}
+
+
+@pytest.mark.parametrize(("text", "intents"), SAID.items())
+def test_what_people_say_on_the_way_is_understood(interpreter: Interpreter, text: str, intents: set[str]) -> None:
+    """Second thoughts, queueing, safety and small words are acted on as what they are."""
+    form = parse(interpreter, text)
+    assert form["intent"]["name"] in intents
+    assert form["intent"]["confidence"] >= interpreter.thresholds.accept
+
+
+@pytest.mark.parametrize(("text", "key"), ASKED.items())
+def test_spoken_questions_find_their_answer(interpreter: Interpreter, text: str, key: str) -> None:
+    """Dialect, fillers and long breath do not hide what is asked."""
+    form = parse(interpreter, text)
+    assert form["intent"]["name"] == "faq"
+    assert form["response_selector"]["faq"]["response"]["intent_response_key"] == key
+
+
+@pytest.mark.parametrize("text", ["账户", "帐户", "帳戶", "那個 帳戶"])
+def test_a_bare_noun_is_no_order(interpreter: Interpreter, text: str) -> None:
+    """One word that names a thing says not what to do with it."""
+    assert parse(interpreter, text)["intent"]["confidence"] < interpreter.thresholds.accept
+
+
+@pytest.mark.parametrize(("text", "intent"), {"都重来吧": "restart", "不想弄了": "cancel", "从头再来": "restart"}.items())
+def test_an_awaited_name_swallows_no_command(interpreter: Interpreter, text: str, intent: str) -> None:
+    """Four characters that could be a name, but surely are a command, stay a command."""
+    form = interpreter.parse(text, now=NOW, names=("李娜",), expects="payee")
+    assert form["entities"] == []
+    assert form["intent"]["name"] == intent
+
+
+@pytest.mark.parametrize("text", ["不知道", "不晓得"])
+def test_not_knowing_is_neither_a_name_nor_a_no(interpreter: Interpreter, text: str) -> None:
+    """Whoever does not know denies nothing."""
+    form = interpreter.parse(text, now=NOW, expects="payee")
+    assert form["entities"] == []
+    assert form["intent"]["name"] != "deny"
+
+
 def test_threads_share_one_interpreter() -> None:
     """Eight threads that start cold get the same answer."""
     interpreter = Interpreter.load()

@@ -108,6 +108,8 @@ NOBODY = [
     "给你转钱",
     "给我看看余额",
     "转到微信怎么转",
+    "金额和收款人都错了",
+    "收款人不对",
 ]
 
 
@@ -159,11 +161,20 @@ def test_names_are_found_without_contacts_too(text: str) -> None:
         "什么意思": [],
         "转人工": [],
         "余额多少": [],
+        "从头再来": [],
+        "二百": [],
+        "不知道": [],
     }.items(),
 )
 def test_a_bare_name_answers_to_whom(text: str, expected: list[str]) -> None:
     """When a payee is being asked for, a name alone is one, and a command is not."""
     assert payees(text, expects="payee") == expected
+
+
+def test_a_contact_is_known_without_the_surname() -> None:
+    """A given name stays what it is even where its first character is a numeral."""
+    assert payees("转三丰 75") == ["三丰"]
+    assert payees("转三丰 75", names=()) == []
 
 
 def test_a_part_of_a_contacts_name_is_not_that_contact() -> None:

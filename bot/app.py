@@ -213,7 +213,7 @@ def web_application(app: App, *, base_url: str) -> web.Application:
             await app.store.find("healthz", "healthz")
         except Exception as fault:
             return {"database": type(fault).__name__}
-        return {}
+        return {"ledger": str(app.wallet.chain_fault)} if app.wallet.chain_fault else {}
 
     async def header(channel: str, sender: str) -> Mapping[str, str]:
         conversation = await app.store.load(channel, sender, "")

@@ -19,6 +19,7 @@ from wallet_service import Notice, Wallet
 log = structlog.get_logger()
 
 _RETRY = dt.timedelta(seconds=10)
+_TIDY = dt.timedelta(days=1)
 _IDLE = 5.0  # seconds between looks at what other processes may have written
 _KEPT = 500  # messages that the simulated phone remembers
 _SMS_SECONDS = 10
@@ -84,9 +85,13 @@ class Courier:
         self._delivering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Send notices as they come, until cancelled."""
+        """Send notices as they come and clear away what is over once a day, until cancelled."""
+        tidied = self._clock() - _TIDY
         while True:
             try:
+                if self._clock() - tidied >= _TIDY:
+                    tidied = self._clock()
+                    await self._wallet.tidy()
                 await self.drain()
                 for sweep in self.sweeps:
                     await sweep()

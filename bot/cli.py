@@ -10,10 +10,11 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -31,9 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as fault:
-        if type(fault).__name__ not in ("ConfigurationError", "SchemaError", "SourceError", "DataError", "TelegramSetupError"):
+        if type(fault).__name__ not in (
+            "ConfigurationError",
+            "SchemaError",
+            "SourceError",
+            "DataError",
+            "TelegramSetupError",
+            "OperationalError",
+        ):
             raise
-        print(fault, file=sys.stderr)
+        print(str(fault).splitlines()[0], file=sys.stderr)
         return 2
 
 
@@ -81,18 +89,29 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = verbs.add_parser("bench", help="measure")
     bench.add_argument("what", choices=("ledger", "turns", "nlu"))
-    bench.add_argument("--clients", type=int, default=None, help="concurrent callers (turns: default 1, then 8)")
-    bench.add_argument("--seconds", type=float, default=5.0)
+    bench.add_argument("--clients", type=_positive(int), default=None, help="concurrent callers (turns: default 1, then 8)")
+    bench.add_argument("--seconds", type=_positive(float), default=5.0)
     bench.add_argument("--hot", action="store_true", help="ledger: everybody pays one account")
     bench.add_argument("--json", action="store_true", help="one object on the last line")
     bench.set_defaults(run=_bench)
     return parser
 
 
-def _settings(*, demo: bool) -> Settings:
+def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
+        if value <= 0:
+            raise ValueError(text)
+        return value
+
+    read.__name__ = "positive number"
+    return read
+
+
+def _settings(*, demo: bool, serving: bool = True) -> Settings:
     from wallet_service import packaged_profiles
 
-    settings = read_settings(demo=demo, cities=tuple(packaged_profiles()))
+    settings = read_settings(demo=demo, cities=tuple(packaged_profiles()), serving=serving)
     level = getattr(logging, settings.log_level.upper())
     # libraries print what they are given when they debug: statements with their values, codes and phones among them
     logging.basicConfig(level=max(level, logging.INFO), stream=sys.stderr, format="%(message)s")
@@ -118,8 +137,10 @@ async def _run(options: argparse.Namespace) -> int:
         loop.add_signal_handler(name, stop.set)
     try:
         await serve(_settings(demo=options.demo), host=options.host, port=options.port, stop=stop)
-    except OSError as fault:
-        raise SettingsError(f"cannot listen on {options.host}:{options.port}: {fault.strerror}") from fault
+    except (OSError, OverflowError) as fault:
+        raise SettingsError(
+            f"cannot listen on {options.host}:{options.port}: {getattr(fault, 'strerror', None) or fault}"
+        ) from fault
     return 0
 
 
@@ -209,7 +230,7 @@ async def _upgrade() -> int:
     from bot.migrations import migrate as migrate_bot
     from wallet_service import Wallet, migrate
 
-    settings = _settings(demo=False)
+    settings = _settings(demo=False, serving=False)
     await migrate(settings.database_url)
     async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
         await migrate_bot(wallet.database)
@@ -220,7 +241,10 @@ async def _upgrade() -> int:
 async def _verify() -> int:
     from wallet_service import Wallet
 
-    settings = _settings(demo=False)
+    settings = _settings(demo=False, serving=False)
+    path = urlsplit(settings.database_url).path[1:]
+    if settings.database_url.startswith("sqlite") and not await asyncio.to_thread(Path(path).exists):
+        raise SettingsError(f"ZHANGGUI_DATABASE_URL names {path or 'no file'}, which does not exist")
     async with Wallet.open(settings.database_url, secret=settings.secret_key, sealing=False) as wallet:
         report = await wallet.verify()
     for fault in report.faults[:1]:
@@ -236,7 +260,7 @@ async def _add_agent(options: argparse.Namespace) -> int:
     from locales import Locale
     from wallet_service import Wallet
 
-    settings = _settings(demo=False)
+    settings = _settings(demo=False, serving=False)
     asked = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
         await check(wallet.database)
@@ -256,7 +280,7 @@ def _bench(options: argparse.Namespace) -> int:
     for result in results:
         print("  ".join(f"{name} {value}" for name, value in result.items()))
     if options.json:
-        print(json.dumps(results if len(results) > 1 else results[0]))
+        print(json.dumps(results[0] if len(results) == 1 else {"bench": options.what, "runs": results}))
     return 0
 
 

@@ -19,6 +19,7 @@ _KNOWN = (
     "PUBLIC_URL",
     "CITY",
     "SMS_WEBHOOK_URL",
+    "SMTP_URL",
     "LOG_LEVEL",
 )
 _SECRET_LENGTH = 32  # characters
@@ -42,6 +43,7 @@ class Settings:
     telegram_api: str | None = None
     public_url: str = ""
     sms_webhook_url: str | None = None
+    smtp_url: str | None = field(default=None, repr=False)
     log_level: str = "warning"
 
     @property
@@ -50,7 +52,9 @@ class Settings:
         return self.public_url.startswith("https://")
 
 
-def read_settings(*, demo: bool, cities: tuple[str, ...], environment: Mapping[str, str] | None = None) -> Settings:
+def read_settings(
+    *, demo: bool, cities: tuple[str, ...], serving: bool = True, environment: Mapping[str, str] | None = None
+) -> Settings:
     """Read and check the settings; raises :class:`SettingsError`. Without a DATABASE_URL the demo uses a temporary database."""
     found = _found(environment)
     city = found.get("CITY", "xiamen")
@@ -62,13 +66,15 @@ def read_settings(*, demo: bool, cities: tuple[str, ...], environment: Mapping[s
     for name in ("TELEGRAM_API", "PUBLIC_URL", "SMS_WEBHOOK_URL"):
         if name in found and (urlsplit(found[name]).scheme not in ("http", "https") or not urlsplit(found[name]).netloc):
             raise SettingsError(f"{_PREFIX}{name} must be an http or https address")
+    if "SMTP_URL" in found and urlsplit(found["SMTP_URL"]).scheme not in ("smtp", "smtps"):
+        raise SettingsError(f"{_PREFIX}SMTP_URL must be an smtp or smtps address")
     if not demo:
         for name, why in (
             ("DATABASE_URL", "where conversations and money are kept, such as sqlite:///zhanggui.db"),
             ("SECRET_KEY", f"at least {_SECRET_LENGTH} random characters"),
             ("SMS_WEBHOOK_URL", "where codes are posted to be sent by SMS"),
         ):
-            if name not in found:
+            if name not in found and (serving or name != "SMS_WEBHOOK_URL"):
                 raise SettingsError(f"{_PREFIX}{name} is missing: {why} (or start with --demo)")
     if "SECRET_KEY" in found and len(found["SECRET_KEY"]) < _SECRET_LENGTH:
         raise SettingsError(f"{_PREFIX}SECRET_KEY is too short: at least {_SECRET_LENGTH} characters")
@@ -82,6 +88,7 @@ def read_settings(*, demo: bool, cities: tuple[str, ...], environment: Mapping[s
         telegram_api=found.get("TELEGRAM_API"),
         public_url=found.get("PUBLIC_URL", "").rstrip("/"),
         sms_webhook_url=found.get("SMS_WEBHOOK_URL"),
+        smtp_url=found.get("SMTP_URL"),
         log_level=level,
     )
 

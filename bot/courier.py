@@ -13,6 +13,7 @@ import structlog
 
 from bot.dialogue.store import Store
 from bot.messages import Door, Reply
+from bot.metrics import NOTICES
 from locales import Locale
 from wallet_service import Notice, Wallet
 
@@ -115,7 +116,9 @@ class Courier:
                 held = notice.kind == "payment_posted"
                 await self.tell(await self._store.doors_of_person(notice.user_id, held=held), Reply(text, system=True))
             await self._wallet.notice_sent(notice.id)
+            NOTICES.labels(notice.kind, "sent").inc()
         except Exception as fault:
+            NOTICES.labels(notice.kind, "failed").inc()
             log.warning("notice not sent", kind=notice.kind, fault=type(fault).__name__)
             await self._wallet.notice_failed(notice.id, self._clock() + _RETRY)
 

@@ -17,7 +17,7 @@ from jinja2 import StrictUndefined, Template, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-_KINDS = ("flow_names", "slot_names", "slot_shows", "city_names", "ui", "commands")
+_KINDS = ("flow_names", "slot_names", "slot_shows", "city_names", "topic_names", "ui", "commands")
 
 
 class LocaleError(KeyError):

@@ -19,6 +19,7 @@ from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
 from bot.dialogue.turn import Turn
 from bot.dialogue.understand import Thresholds, View, is_payload, press, understand
 from bot.messages import Inbound, Outcome, Reply
+from bot.metrics import SECONDS, TURNS
 
 log = structlog.get_logger()
 
@@ -72,13 +73,15 @@ class Engine:
 
     async def handle(self, inbound: Inbound) -> Outcome:
         """Answer one message; the same channel, sender and message id always get the same answer."""
-        for _ in range(_ATTEMPTS):
-            async with self._conversation(inbound) as conversation:
-                if conversation.outcome is not None:
-                    return conversation.outcome
-                outcome = await self._turn(inbound, conversation)
-            if outcome is not None:
-                return outcome
+        with SECONDS.labels(inbound.channel).time():
+            for _ in range(_ATTEMPTS):
+                async with self._conversation(inbound) as conversation:
+                    if conversation.outcome is not None:
+                        TURNS.labels(inbound.channel, "repeated").inc()
+                        return conversation.outcome
+                    outcome = await self._turn(inbound, conversation)
+                if outcome is not None:
+                    return outcome
         raise RuntimeError("the conversation kept changing under this message")
 
     async def claim_pushes(self, channel: str, sender: str) -> tuple[Reply, ...]:
@@ -197,6 +200,7 @@ class Engine:
         door = (inbound.channel, inbound.sender)
         if not await self.store.keep_silent(conversation, *door, inbound.message_id, outcome, event):
             return None
+        TURNS.labels(inbound.channel, "held").inc()
         self.heard()
         return outcome
 
@@ -212,6 +216,7 @@ class Engine:
         kept = Kept(state, turn.person if entering else before.person, outcome, turn.events, leave)
         if not await self.store.keep(before, *door, inbound.message_id, kept, _ms(turn.now)):
             return None
+        TURNS.labels(inbound.channel, "misunderstood" if turn.state.misses else "answered").inc()
         self.heard()
         if entering and turn.person is not None:
             await self._join(door, before.id, turn.person)

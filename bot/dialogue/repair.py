@@ -42,14 +42,19 @@ async def correct_slots(runner: Runner, turn: Turn, frame: Frame) -> bool:
     state, corrections = turn.state, frame.context.get("corrections", {})
     chain = [seen for seen in state.chain(frame, runner.flows) if seen is not frame]
     owners = {name: owner for name in corrections for owner in chain if name in runner.flows[owner.flow].collects()}
+    back: list[Frame] = []
     for name, owner in owners.items():
         value = corrections[name]
         owner.slots[name] = value
         owner.checked = [checked for checked in owner.checked if checked != name]
-        steps = [step.id for step in runner.flows[owner.flow].steps.values() if step.kind == "collect" and step.name == name]
-        owner.step = min((owner.step, *steps), key=runner.flows[owner.flow].position)
-    if owners:
-        lowest = min(owners.values(), key=state.frames.index)
+        flow = runner.flows[owner.flow]
+        steps = [step.id for step in flow.steps.values() if step.kind == "collect" and step.name == name]
+        earliest = min(steps, key=flow.position)
+        if flow.position(earliest) < flow.position(owner.step):  # a question still to come is not gone back to
+            owner.step = earliest
+            back.append(owner)
+    if back:
+        lowest = min(back, key=state.frames.index)
         state.unwind(lowest, including=False)
         state.frames.append(frame)
     frame.context["changes"] = [

@@ -93,6 +93,7 @@ class Runner:
             "back": None if state.top is not None and state.top.flow == "pattern_continue_interrupted" else name,
             "misses": state.misses,
             "topic": turn.topic,
+            "topic_name": self.locale.names["topic_names"].get(turn.topic, ""),
             "candidates": [],
             "person": turn.person is not None,
             "ordered": turn.state.waits_for("order_id"),
@@ -141,6 +142,7 @@ class Runner:
 
     async def run(self, turn: Turn) -> None:
         """Walk the stack until it needs the person or is empty; a failing action becomes an apology, never a lost turn."""
+        turn.state.question = ""
         for _ in range(_STEPS_PER_TURN):
             frame = turn.state.top
             if frame is None:
@@ -237,6 +239,7 @@ class Runner:
         if values.get(step.name) is None or first:
             frame.slots[step.name] = None
             await self._ask(turn, frame, step)
+            turn.state.question = step.name
             return True
         if step.name not in frame.checked:
             said = len(turn.replies)
@@ -245,6 +248,7 @@ class Runner:
                     await self._ask(turn, frame, step)
                 elif step.id not in frame.asked:
                     frame.asked.append(step.id)
+                turn.state.question = step.name
                 return True
             frame.checked.append(step.name)
         self._go_on(turn, frame, step)

@@ -37,6 +37,7 @@ class State:
     said: list[dict[str, Any]] = field(default_factory=list)
     misses: int = 0
     serial: int = 0
+    question: str = ""  # the slot that the last words asked for: only then a plain yes or no is its answer
     door: str = ""  # the end of a channel that spoke last
     topic: str = ""  # of the last message that was about the wallet: where a person is asked for, it tells which
 
@@ -129,6 +130,7 @@ class State:
         self.door = other.door if other.frames else self.door
         self.tokens |= other.tokens
         self.session |= other.session
+        self.question = other.question or self.question
         self.said, self.misses, self.serial = other.said, other.misses, self.serial + other.serial
 
     def waits_for(self, name: str) -> bool:

@@ -264,6 +264,8 @@ class Store:
             if not await _advance(connection, to, states[1], to.person, at):
                 await connection.rollback()
                 return False
+            said = sa.update(events).where(events.c.conversation_id == source.id)
+            await connection.execute(said.values(conversation_id=to.id))  # what led to the log-in belongs to the record there
             await connection.execute(_point(*door, to.id, at))
         return True
 

@@ -17,10 +17,13 @@ _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<enti
 _SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
 _FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
 _CANDIDATES = 3
+_NEAR = 2  # answers offered with a service that the chat cannot do
 _ON_TOPIC = 5  # questions offered when only the topic is known
 _ANSWERED = frozenset({"pattern_topic_question", "pattern_not_offered"})  # what the facts answer, as they do a question
 _FAINT = 0.02  # a reading less likely than this is not worth a button
-_WITH_VALUES = frozenset({"pattern_correction", "pattern_deny", "pattern_chitchat", "pattern_continue_flow"})  # 「不对，是15块」
+_WITH_VALUES = frozenset(
+    {"pattern_correction", "pattern_deny", "pattern_affirm", "pattern_chitchat", "pattern_continue_flow"}
+)  # 「不对，是15块」
 
 _WEAKER = frozenset({"pattern_out_of_scope", *_ANSWERED})
 
@@ -183,7 +186,7 @@ class _Reading:
         return values
 
     def fill(self, name: str, mapping: SlotMapping, values: dict[str, Any], used: set[int]) -> None:
-        if mapping.kind == "from_intent" and self.view.asked[:1] == [name]:
+        if mapping.kind == "from_intent" and self.view.asked[:1] == [name] and self.view.state.question == name:
             if self.chances.get(mapping.intent, 0.0) >= self.limits.accept:
                 values[name] = mapping.value
         elif mapping.kind == "from_entity":
@@ -253,8 +256,10 @@ class _Reading:
             keys = self.answers_on_topic()
             if len(keys) > 1 and flow.id == "pattern_topic_question":
                 return [RunPattern("pattern_clarification", {"candidates": [self.offered(key) for key in keys[:_ON_TOPIC]]})]
-            answer = keys[0] if len(keys) == 1 else None
-            return [RunPattern(flow.id, {"intent": self.intent, "faq": answer, "about": self.city()})]
+            named = any(entity["entity"] == "amount" for entity in self.entities)  # a sum named wants doing, not explaining
+            answer = keys[0] if len(keys) == 1 and not named else None
+            near = [self.offered(key) for key in keys[:_NEAR] if key != answer]
+            return [RunPattern(flow.id, {"intent": self.intent, "faq": answer, "about": self.city(), "candidates": near})]
         if any(frame.flow == flow.id for frame in self.view.chain):
             return [Proceed()]
         if any(frame.flow == flow.id for frame in self.view.state.frames):
@@ -262,7 +267,16 @@ class _Reading:
         return [StartFlow(flow.id, self.values([(slot, flow.id) for slot in self.view.fillable(flow)]))]
 
     def question(self) -> list[Command]:
-        """Answer a question when one answer stands out; otherwise offer the nearest."""
+        """Answer a question when one answer stands out; otherwise offer the nearest.
+
+        A question that already says everything a flow would ask (「能不能给李娜转200」) is a polite wish.
+        """
+        for flow in self.view.flows.values():
+            wanted = flow.collects()
+            if not flow.is_pattern and flow.intents and len(wanted) > 1 and not self.view.state.frames:
+                values = self.values([(slot, flow.id) for slot in self.view.fillable(flow)])
+                if all(name in values for name in wanted):
+                    return [StartFlow(flow.id, values)]
         best = self.answers()[0]
         if self.sure * best["confidence"] / self.chances["faq"] >= self.limits.faq:
             return [RunPattern("pattern_search", {"faq": best["intent_response_key"], "about": self.city()})]
@@ -302,6 +316,10 @@ class _Reading:
             return []
         if self.view.slots[name].sensitive and not re.search(r"\d", self.text):
             return []  # a phone or a code has digits; without any these are other words
+        mapped = {mapping.entity for mapping in self.view.slots[name].mappings}
+        others = [entity for entity in self.entities if entity["entity"] not in mapped]
+        if sum(entity["end"] - entity["start"] for entity in others) > 0.6 * len(self.text):
+            return []  # a time or a sum is no name
         return [SetSlot(name, self.text)]
 
     def stray_code(self) -> list[Command]:

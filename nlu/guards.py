@@ -24,17 +24,19 @@ class Kind(Protocol):
         ...
 
 
+_LISTS = ("questions", "favours", "knowing", "verbs", "payee_words", "owed", "moved", "moved_on")
 _SUMS = frozenset({"amount", "amount_vague"})
 
 
 @functools.cache
 def _patterns() -> dict[str, re.Pattern[str]]:
     found = words("guards")
-    patterns = {name: re.compile(one_of(found[name])) for name in ("questions", "favours", "knowing", "verbs", "payee_words")}
+    patterns = {name: re.compile(one_of(found[name])) for name in _LISTS}
     patterns["denied"] = re.compile(
         f"{one_of(found['denials'])}{one_of([*found['denied_between'], ''])}{one_of([*found['denied_between'], ''])}$"
     )
     patterns["incoming"] = re.compile(f"{one_of(found['asked_of'])}[^,.;!?]{{1,8}}?{one_of(found['gives'])}")
+    patterns["forbidden"] = re.compile(f"(?:^|[,.;!?]){one_of(found['forbidden'])}[^,.;!?]{{0,12}}?{one_of(found['verbs'])}")
     for intent, needed in found["money_intents"].items():
         patterns[f"needs {intent}"] = re.compile(one_of(needed))
     return patterns
@@ -45,16 +47,36 @@ def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> l
     intents = [label for label in words("guards")["money_intents"] if label in labels]
     if _is_question(text, entities) or _is_denied(text):
         return intents
-    if "transfer_money" in intents and _patterns()["incoming"].search(text):
+    if "transfer_money" in intents and _pays_nobody(text, entities):
         return ["transfer_money"]
     if _is_named(text, entities):
         return []
     return [label for label in intents if not _patterns()[f"needs {label}"].search(text)]
 
 
+def _pays_nobody(text: str, entities: Sequence[Kind]) -> bool:
+    """Tell whether money is to come, has moved already, or must not go to the only payee named."""
+    patterns = _patterns()
+    if patterns["incoming"].search(text) or patterns["owed"].search(text):
+        return True
+    if patterns["moved"].search(text) and not patterns["moved_on"].search(text):
+        return True
+    named = any(one.kind == "payee" and not one.negated for one in entities)
+    return not named and patterns["forbidden"].search(text) is not None
+
+
 def says_nothing(text: str) -> bool:
     """Tell whether a message is a bare noun, which asks for nothing."""
-    return text.replace(" ", "").strip(",.;!?") in words("guards")["bare"]
+    return _bare(text) in words("guards")["bare"]
+
+
+def names_topic(text: str) -> bool:
+    """Tell whether a message is a noun that names a topic without asking anything about it."""
+    return _bare(text) in words("guards")["topic_nouns"]
+
+
+def _bare(text: str) -> str:
+    return text.replace(" ", "").strip(",.;!?")
 
 
 def _is_question(text: str, entities: Sequence[Kind]) -> bool:

@@ -12,7 +12,7 @@ from nlu.encoder import Encoder
 from nlu.entities import Entity, find_entities, normal_form
 from nlu.examples import FAQ_PREFIX
 from nlu.features import grams, mask, readable
-from nlu.guards import held_back, says_nothing
+from nlu.guards import held_back, names_topic, says_nothing
 from nlu.lexical import LEXICAL
 from nlu.model import MODEL, Model, Thresholds, load_model, softmax
 from nlu.normalise import Normal
@@ -89,6 +89,8 @@ class Interpreter:
         intents.sort(key=_by_share)
         ranking = [{"name": label, "confidence": _rounded(share)} for label, share in intents[:_RANKED]]
         topic = max(by_topic, key=lambda topic: by_topic[topic])
+        if names_topic(normal.text):
+            faq = self._levelled(faq, topic)
         faq_ranking = [
             {"intent_response_key": label, "confidence": _significant(share), "topic": self._model.card.topics[label]}
             for place, (label, share) in enumerate(faq)
@@ -102,6 +104,13 @@ class Interpreter:
             "response_selector": {"faq": {"response": faq_ranking[0] if faq_ranking else None, "ranking": faq_ranking}},
             "topic": topic,
         }
+
+    def _levelled(self, faq: list[tuple[str, float]], topic: str) -> list[tuple[str, float]]:
+        """Give all answers on a topic the same share, in the order that they have."""
+        alike = [share for label, share in faq if self._model.card.topics[label] == topic]
+        level = sum(alike) / max(len(alike), 1)
+        shares = [(label, level if self._model.card.topics[label] == topic else share) for label, share in faq]
+        return sorted(shares, key=lambda item: -item[1])
 
     def _probabilities(self, text: str, entities: list[Entity]) -> dict[str, float]:
         card = self._model.card

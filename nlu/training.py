@@ -66,6 +66,7 @@ def is_stale(root: Path = MODEL, data: Path = DATA) -> bool:
 
 def train(data: Path = DATA, root: Path = MODEL) -> Model:
     """Train from the examples below ``data`` and save into ``root``; the same data gives the same model."""
+    seen = data_hash(data)  # taken first: what changes while training runs was not trained on
     corpus = read_corpus(data)
     if not corpus.examples:
         raise NluError(f"no examples below {data}")
@@ -81,7 +82,7 @@ def train(data: Path = DATA, root: Path = MODEL) -> Model:
     alone, pooled = fit_scales(votes)
     chosen = choose(votes, alone, pooled, labels)
     card = Card(
-        data_hash=data_hash(data),
+        data_hash=seen,
         labels=labels,
         topics=corpus.topics,
         thresholds=chosen.thresholds,

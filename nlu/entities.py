@@ -144,7 +144,8 @@ _NEGATABLE = frozenset({"amount", "payee", "phone", "card", "biller", "city", "p
 @functools.cache
 def _negations() -> tuple[re.Pattern[str], re.Pattern[str]]:
     found = words("negation")
-    return re.compile(f"{one_of(found['before'])}{one_of([*found['between'], ''])} ?$"), re.compile(
+    asking = "".join(found["asking"])
+    return re.compile(f"(?<![{asking}]){one_of(found['before'])}{one_of([*found['between'], ''])} ?$"), re.compile(
         f"[ ,;.]*{one_of(found['after'])}"
     )
 

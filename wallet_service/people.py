@@ -40,6 +40,9 @@ _BY_NUMBER = _PAYEES.where(accounts.c.number == bindparam("text"))
 _BY_PHONE = _PAYEES.where(users.c.phone == bindparam("text"))
 _BY_NAME = _PAYEES.where(contacts.c.id.is_not(None), or_(contacts.c.name == bindparam("text"), users.c.name == bindparam("text")))
 
+_BY_GIVEN_NAME = _PAYEES.where(contacts.c.id.is_not(None), contacts.c.name.like(bindparam("ending"), escape="/"))
+_GIVEN = 2  # characters at least; one alone is as often a surname, and a family shares it
+
 
 async def person_on(connection: AsyncConnection, user_id: int) -> Person:
     """Read a person on a connection that is already there."""
@@ -78,7 +81,7 @@ async def find_payees(context: Context, user_id: int, text: str, *, city: str) -
     """Find the wallets that a contact's name, a phone or a wallet number means.
 
     A person with several wallets is paid into the one of the payer's city, else into their default one; a wallet number
-    means exactly that wallet. Names are looked for among the user's contacts only.
+    means exactly that wallet. Names are looked for among the user's contacts only: whole ones first, then given names.
     """
     if not is_text(text) or not is_id(user_id):
         return ()
@@ -91,6 +94,9 @@ async def find_payees(context: Context, user_id: int, text: str, *, city: str) -
         wanted, asked = _BY_NAME, unicodedata.normalize("NFKC", text).strip()
     async with context.database.read() as connection:
         rows = (await connection.execute(wanted, {"user_id": user_id, "text": asked})).all()
+        if not rows and wanted is _BY_NAME and len(asked) >= _GIVEN:
+            ending = "%" + asked.replace("/", "//").replace("%", "/%").replace("_", "/_")
+            rows = (await connection.execute(_BY_GIVEN_NAME, {"user_id": user_id, "ending": ending})).all()
     return tuple(_match(row) for row in _one_wallet_each(rows, city))
 
 

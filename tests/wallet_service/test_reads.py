@@ -115,3 +115,11 @@ async def test_each_read_is_one_trip_to_the_database(till, monkeypatch) -> None:
         trips.clear()
         await read()
         assert len(trips) == 1, name
+
+
+async def test_a_given_name_finds_its_contact(till) -> None:
+    """A contact is found by the given name alone; one character, and signs that a database would expand, find nobody."""
+    found = await till.wallet.find_payees(till.ids["王小明"], "三丰", city="xiamen")
+    assert [match.phone_masked for match in found] == ["138****0005"]
+    for text in ("丰", "%%", "__", "张三"):
+        assert await till.wallet.find_payees(till.ids["王小明"], text, city="xiamen") == ()

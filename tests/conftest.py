@@ -24,7 +24,7 @@ SECRET = "a secret for tests, long enough to be taken"
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """On the project's own CI nothing may be skipped: there a skip is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get("ZHANGGUI_TEST_NO_SKIPS") and reporter is not None and reporter.stats.get("skipped"):
+    if os.environ.get("NO_SKIPPED_TESTS") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -101,6 +101,7 @@ async def test_each_read_is_one_trip_to_the_database(till, monkeypatch) -> None:
         "find_payees": lambda: till.wallet.find_payees(actor, "李娜", city="xiamen"),
         "claim_notices": till.wallet.claim_notices,
     }
+    await till.wallet._sealer.stop()  # its own look at the entries must not be counted among these
     for read in reads.values():
         await read()
     trips: list[object] = []

@@ -216,6 +216,11 @@ class Store:
             await _append(connection, before.id, new)
         return True
 
+    async def record(self, conversation_id: int, new: Sequence[Event]) -> None:
+        """Append events outside a turn (an agent's words, a customer's words to an agent)."""
+        async with self.database.write() as connection:
+            await _append(connection, conversation_id, new)
+
     async def keep_silent(
         self, before: Conversation, channel: str, sender: str, message_id: str, outcome: Outcome, event: Event
     ) -> bool:

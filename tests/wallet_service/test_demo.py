@@ -1,17 +1,13 @@
-"""The demo's people, balances and books, the city profiles, and the benchmark."""
+"""The demo's people, balances and books, and the benchmark."""
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from wallet_service import ConfigurationError, packaged_profiles
 from wallet_service.bench import bench_ledger
 from wallet_service.demo import load
-from wallet_service.profile import load_profiles
 
 CITIES = ("chongqing", "lanzhou", "qingdao", "shanxi", "xiamen")
 PEOPLE = {
@@ -60,37 +56,6 @@ async def test_loading_the_demo_twice_is_loading_it_once(till) -> None:
     before = (await till.wallet.verify()).entries
     assert await load(till.wallet) == till.ids
     assert (await till.wallet.verify()).entries == before
-
-
-def test_every_figure_has_a_source_and_a_date() -> None:
-    """Five cities, four classes each, ever larger limits; what nobody published says so."""
-    profiles = packaged_profiles()
-    assert tuple(sorted(profiles)) == CITIES
-    for profile in profiles.values():
-        assert sorted(profile.limits) == [1, 2, 3, 4]
-        for level, limits in profile.limits.items():
-            for figure in (limits.balance, limits.single, limits.day, limits.year):
-                assert figure.source in ("press", "project default")
-                assert re.fullmatch(r"\d{4}-\d{2}", figure.date)
-            assert limits.single.fen <= limits.day.fen <= limits.year.fen
-            assert (limits.lifted_by is None) == (level == 1)
-        assert profile.limits[4].single.fen == 200_000
-        assert profile.limits[2].balance.fen == 50_000_000
-        assert len(profile.sources) == 3
-
-
-def test_a_broken_profile_is_named(tmp_path: Path) -> None:
-    """The file with the fault stands in the message; so does a number code used twice."""
-    source = Path(load_profiles.__code__.co_filename).parent / "profiles"
-    common = (source / "common.toml").read_text("utf-8")
-    (tmp_path / "common.toml").write_text(common, "utf-8")
-    (tmp_path / "here.toml").write_text('name_key = "x"\nfeatures = []\n', "utf-8")
-    with pytest.raises(ConfigurationError, match="here"):
-        load_profiles(tmp_path)
-    for name in ("here", "there"):
-        (tmp_path / f"{name}.toml").write_text('name_key = "x"\ncode = "09"\nfeatures = []\n', "utf-8")
-    with pytest.raises(ConfigurationError, match="code"):
-        load_profiles(tmp_path)
 
 
 @pytest.mark.parametrize("hot", [False, True])

@@ -1,4 +1,4 @@
-"""Small values: fen, fees, masks, wallet numbers, codes and signatures."""
+"""Small values: fen, masks, wallet numbers, codes and signatures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from wallet_service.errors import ConfigurationError
 from wallet_service.keys import Keys, hotp
 from wallet_service.limits import Spending
 from wallet_service.numbers import new_wallet_number, plain_digits
-from wallet_service.profile import Fee
 
 RFC_4226 = ("755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489")
 
@@ -26,14 +25,6 @@ def test_only_a_whole_int_becomes_fen(value: object) -> None:
     with pytest.raises(WalletError) as refusal:
         Fen(value)
     assert refusal.value.code == "invalid_amount"
-
-
-@pytest.mark.parametrize(
-    ("amount", "fee"), [(1, 10), (10_000, 10), (10_001, 11), (20_000, 20), (10_000_000, 2_500), (10**11, 2_500)]
-)
-def test_a_fee_is_rounded_up_between_its_bounds(amount: int, fee: int) -> None:
-    """One in a thousand, at least 10 fen and at most 25 yuan, never a fraction."""
-    assert Fee(rate_ppm=1_000, min=10, max=2_500, source="test", date="2026-11").of(amount) == fee
 
 
 def test_masks_hide_the_family_name_and_the_middle_of_a_phone() -> None:

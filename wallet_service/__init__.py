@@ -6,7 +6,7 @@ with their facts, stand in ``wallet_service.errors``; demo data in ``wallet_serv
 
 from wallet_service import errors
 from wallet_service.commands import Transfer
-from wallet_service.context import SHANGHAI, CodeLimit, LoginLimit, Randomness
+from wallet_service.context import SHANGHAI, CodeLimit, LoginLimit
 from wallet_service.database import Database
 from wallet_service.environment import close_environment, from_environment
 from wallet_service.errors import ConfigurationError, LedgerFault, SchemaError, WalletError
@@ -15,6 +15,7 @@ from wallet_service.migrations import migrate
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_phone, is_wallet_number
 from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
+from wallet_service.randomness import Randomness
 from wallet_service.views import (
     Balance,
     Fault,

@@ -41,7 +41,6 @@ async def authorize(context: Context, order_id: int, code: str, *, actor: int, k
         except errors.WalletError as refusal:
             await change_order(connection, order_id, status="refused", refusal=refusal.code)
             raise
-        await change_order(connection, order_id, status="authorised", authorised_at=now)
         return await _post(context, connection, row, spending, now)
 
     require_ids(order_id)
@@ -98,7 +97,15 @@ async def _post(
         book.move(row["id"], "fee", debit=payer, credit=fees, amount=row["fee"], at=now)
     await ledger.post(connection, book, {payer: spending})
     proof = confirmation(context.keys, row["id"], row, now)
-    done = {"status": "posted", "posted_at": now, "receipt_no": receipt_no(row["id"], now), "code_hash": proof}
+    done = {
+        "status": "posted",
+        "authorised_at": now,
+        "posted_at": now,
+        "posted_amount": row["amount"],
+        "spent_day": spending.day,
+        "receipt_no": receipt_no(row["id"], now),
+        "code_hash": proof,
+    }
     await change_order(connection, row["id"], **done)
     notices = [
         notice_row("payment_posted", now, user_id=row["actor_id"], order_id=row["id"]),

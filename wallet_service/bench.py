@@ -10,10 +10,12 @@ from typing import Any
 from wallet_service.bulk import Movement, insert_rows, post_movements
 from wallet_service.codes import ORDER_CODE, order_text
 from wallet_service.commands import Transfer
-from wallet_service.context import CodeLimit, Context, Randomness
+from wallet_service.context import CodeLimit, Context
 from wallet_service.ledger import new_account
 from wallet_service.money import Fen
 from wallet_service.numbers import new_wallet_number
+from wallet_service.people import phone_index
+from wallet_service.randomness import Randomness
 from wallet_service.schema import accounts, users
 from wallet_service.wallet import Wallet
 
@@ -56,9 +58,12 @@ async def _open_wallets(context: Context) -> list[tuple[int, int, str]]:
     """Open and fund the wallets; give user id, account id and wallet number of each."""
     now, bank = context.now(), context.system[_CITY, "clearing"]
     numbers = [new_wallet_number(context.profiles[_CITY].code, context.random.below) for _ in range(WALLETS)]
+    phones = [f"139{index:08d}" for index in range(WALLETS)]
     owner = {"name": "", "level": 1, "status": "active", "default_city": _CITY, "created_at": now}
     async with context.database.write() as connection:
-        ids = await insert_rows(connection, users, [{**owner, "phone": f"139{index:08d}"} for index in range(WALLETS)])
+        ids = await insert_rows(
+            connection, users, [{**owner, "phone": phone, "phone_index": phone_index(context, phone)} for phone in phones]
+        )
         rows = [new_account("wallet", _CITY, user_id=user, number=number) for user, number in zip(ids, numbers, strict=True)]
         wallets = await insert_rows(connection, accounts, rows)
         funding = [Movement(now, user, "top_up", bank, wallet, FUNDS, "") for user, wallet in zip(ids, wallets, strict=True)]

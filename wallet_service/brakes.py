@@ -40,7 +40,7 @@ _PAYMENT_CODES = _windows(
 _LOGIN_CODES = _windows(
     select(outbox.c.created_at)
     .join(challenges, challenges.c.id == outbox.c.challenge_id)
-    .where(challenges.c.phone == bindparam("who"), challenges.c.created_at > bindparam("oldest"))
+    .where(challenges.c.phone_index == bindparam("who"), challenges.c.created_at > bindparam("oldest"))
 )
 
 
@@ -55,11 +55,11 @@ async def _check_rate(
             raise errors.TooManyCodes(limit=most, retry_at=(sent_at + span).isoformat())
 
 
-async def check_login_codes(context: Context, connection: AsyncConnection, phone: str, now: datetime) -> None:
+async def check_login_codes(context: Context, connection: AsyncConnection, phone_index: bytes, now: datetime) -> None:
     """Refuse one more login code for a phone that was sent enough; askers of one phone come one after the other."""
     if not context.database.is_sqlite:  # there the one writer queue does it
-        await connection.execute(select(func.pg_advisory_xact_lock(_PHONES, func.hashtext(phone))))
-    await _check_rate(connection, _LOGIN_CODES, context.login_limit, now, who=phone, oldest=now - 2 * _DAY)
+        await connection.execute(select(func.pg_advisory_xact_lock(_PHONES, func.hashtext(phone_index.hex()))))
+    await _check_rate(connection, _LOGIN_CODES, context.login_limit, now, who=phone_index, oldest=now - 2 * _DAY)
 
 
 async def check_payment_codes(context: Context, connection: AsyncConnection, user_id: int, now: datetime) -> None:

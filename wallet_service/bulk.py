@@ -14,13 +14,14 @@ from wallet_service.authorizing import receipt_no
 from wallet_service.codes import CODE_LIFE, confirmation
 from wallet_service.context import Context
 from wallet_service.ledger import Book, post
-from wallet_service.limits import Spending
+from wallet_service.limits import SPENDING, Spending
+from wallet_service.orders import new_order
 from wallet_service.schema import orders
 
 _NOTHING = Spending(0, 0, 0, 0)
-_RECEIPT = (
-    update(orders).where(orders.c.id == bindparam("order")).values(receipt_no=bindparam("receipt"), code_hash=bindparam("proof"))
-)
+_DONE = ("authorised_at", "posted_at", "posted_amount", "receipt_no", "code_hash", "spent_day")
+_POSTED = update(orders).where(orders.c.id == bindparam("order"))
+_POSTED = _POSTED.values(status="posted", **{name: bindparam(f"new_{name}") for name in _DONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +49,30 @@ async def post_movements(context: Context, connection: AsyncConnection, movement
     ids = await insert_rows(connection, orders, rows)
     book = Book({account: 0 for movement in movements for account in (movement.debit, movement.credit)})
     spent: dict[int, Spending] = {}
-    receipts = []
+    posted = []
     for order_id, row, movement in zip(ids, rows, movements, strict=True):
         debit, amount, at = movement.debit, movement.amount, movement.at
         book.move(order_id, movement.kind, debit=debit, credit=movement.credit, amount=amount, at=at)
-        spent[debit] = spent.get(debit, _NOTHING).plus(amount, at)
+        day = 0
+        if movement.kind in SPENDING:
+            spent[debit] = spent.get(debit, _NOTHING).plus(amount, at)
+            day = spent[debit].day
         proof = confirmation(context.keys, order_id, row, at)
-        receipts.append({"order": order_id, "receipt": receipt_no(order_id, at), "proof": proof})
-    await connection.execute(_RECEIPT, receipts)
+        done = (at, at, amount, receipt_no(order_id, at), proof, day)
+        posted.append({"order": order_id, **{f"new_{name}": value for name, value in zip(_DONE, done, strict=True)}})
+    await connection.execute(_POSTED, posted)
     await post(connection, book, spent)
 
 
 def _order(context: Context, movement: Movement) -> dict[str, Any]:
-    return {
-        "kind": movement.kind,
-        "status": "posted",
-        "actor_id": movement.actor,
-        "payer_id": movement.debit,
-        "payee_id": movement.credit,
-        "amount": movement.amount,
-        "fee": 0,
-        "note": movement.note,
-        "nonce": context.random.octets(16),
-        "counter": 0,
-        "tries": 0,
-        "created_at": movement.at,
-        "expires_at": movement.at + CODE_LIFE,
-        "authorised_at": movement.at,
-        "posted_at": movement.at,
-    }
+    return new_order(
+        kind=movement.kind,
+        actor_id=movement.actor,
+        payer_id=movement.debit,
+        payee_id=movement.credit,
+        amount=movement.amount,
+        note=movement.note,
+        nonce=context.random.octets(16),
+        created_at=movement.at,
+        expires_at=movement.at + CODE_LIFE,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -10,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from wallet_service.database import Database
 from wallet_service.keys import Keys
 from wallet_service.profile import Profile
+from wallet_service.randomness import Randomness
+from wallet_service.vault import Vault
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # no daylight saving since 1991; needs no time-zone database
 
@@ -17,14 +18,6 @@ SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # no daylight saving s
 def utc_now() -> datetime:
     """Give the present moment in UTC."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Randomness:
-    """Where unpredictable numbers come from."""
-
-    below: Callable[[int], int] = secrets.randbelow
-    octets: Callable[[int], bytes] = secrets.token_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +50,7 @@ class Context:
 
     database: Database
     keys: Keys
+    vault: Vault
     profiles: Mapping[str, Profile]
     clock: Callable[[], datetime]
     random: Randomness

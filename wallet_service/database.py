@@ -114,6 +114,11 @@ class Database:
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         return Database(writer, reader)
 
+    def use_vault(self, vault: object) -> None:
+        """Let sealed columns (``vault.Sealed``) of every table in this database be written and read."""
+        for engine in (self._writer, self._reader):
+            engine.dialect.vault = vault  # type: ignore[attr-defined]
+
     def insert_if_new(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Give an INSERT that leaves a row alone whose unique columns are there already."""
         if self.is_sqlite:

@@ -20,6 +20,7 @@ from wallet_service.context import SHANGHAI, Context, day_start
 from wallet_service.ledger import new_account
 from wallet_service.limits import day_number
 from wallet_service.numbers import new_wallet_number
+from wallet_service.people import phone_index
 from wallet_service.schema import accounts, billers, bills, contacts, users
 from wallet_service.wallet import Wallet
 
@@ -48,7 +49,7 @@ async def load(wallet: Wallet) -> dict[str, int]:
     data = tomllib.loads(_FILE.read_text("utf-8"))
     phones = [person["phone"] for person in data["people"]]
     async with context.database.write() as connection:
-        known = select(users.c.name, users.c.id).where(users.c.phone.in_(phones))
+        known = select(users.c.name, users.c.id).where(users.c.phone_index.in_([phone_index(context, phone) for phone in phones]))
         found = {row.name: row.id for row in await connection.execute(known)}
         if len(found) == len(phones):
             return found
@@ -65,6 +66,7 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
     rows = [
         {
             "phone": person["phone"],
+            "phone_index": phone_index(context, person["phone"]),
             "name": person["name"],
             "level": person["level"],
             "status": person.get("status", "active"),

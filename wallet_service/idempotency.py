@@ -82,7 +82,7 @@ async def once(
 async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     refusal: errors.WalletError | None = None
     async with context.database.write() as connection:
-        row = {"scope": scope, "key": key, "digest": digest, "outcome": {}, "created_at": context.now()}
+        row = {"scope": scope, "key": key, "digest": digest, "outcome": "{}", "created_at": context.now()}
         fresh = context.database.insert_if_new(replays).values(row).returning(replays.c.id)
         row_id = (await connection.execute(fresh)).scalar()
         if row_id is None:
@@ -90,7 +90,7 @@ async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: 
             known = (await connection.execute(kept)).one()
             if known.digest != digest:
                 raise errors.KeyReused
-            result: T = _restore(known.outcome)
+            result: T = _restore(json.loads(known.outcome))
             return result
         outcome: dict[str, Any]
         try:
@@ -99,7 +99,7 @@ async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: 
         except errors.WalletError as error:
             refusal = error
             outcome = {"error": error.code, "facts": error.facts}
-        await connection.execute(update(replays).where(replays.c.id == row_id).values(outcome=outcome))
+        await connection.execute(update(replays).where(replays.c.id == row_id).values(outcome=json.dumps(outcome)))
     if refusal is not None:
         raise refusal
     return result

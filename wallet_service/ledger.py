@@ -13,7 +13,7 @@ from wallet_service.context import Context
 from wallet_service.limits import Spending
 from wallet_service.schema import accounts, entries
 
-SYSTEM_KINDS = ("clearing", "fees", "promotions")
+SYSTEM_KINDS = ("clearing", "fees", "promotions", "settlement")
 _ADD = update(accounts).where(accounts.c.id == bindparam("account")).values(balance=accounts.c.balance + bindparam("delta"))
 _SPEND = _ADD.values({name: bindparam(f"new_{name}") for name in ("day", "day_spent", "year", "year_spent")})
 

@@ -9,6 +9,8 @@ from wallet_service import errors
 from wallet_service.context import SHANGHAI, day_start
 from wallet_service.profile import Limits
 
+SPENDING = ("transfer", "pay", "withdraw", "bill")  # the kinds of orders that count against their payer's limits
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:

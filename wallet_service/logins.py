@@ -18,7 +18,7 @@ from wallet_service.ledger import new_account
 from wallet_service.masks import mask_phone
 from wallet_service.numbers import is_phone, new_wallet_number, plain_digits
 from wallet_service.outbox import notice_row
-from wallet_service.people import person_on
+from wallet_service.people import person_on, phone_index
 from wallet_service.profile import profile_of
 from wallet_service.schema import accounts, challenges, outbox, users
 from wallet_service.views import Login, LoginChallenge, Person
@@ -35,10 +35,11 @@ async def start_login(context: Context, phone: str, *, key: str) -> LoginChallen
 
     async def work(connection: AsyncConnection) -> LoginChallenge:
         now = context.now()
-        await check_login_codes(context, connection, number, now)
+        await check_login_codes(context, connection, phone_index(context, number), now)
         nonce = context.random.octets(16)
         row = {
             "phone": number,
+            "phone_index": phone_index(context, number),
             "status": "open",
             "nonce": nonce,
             "counter": 0,
@@ -64,7 +65,7 @@ async def resend_login_code(context: Context, challenge_id: str, *, key: str) ->
             raise errors.LoginLocked(tries=TRIES)
         if row["status"] != "open" or now >= row["created_at"] + OPENING_LIFE:
             raise errors.ChallengeNotFound
-        await check_login_codes(context, connection, row["phone"], now)
+        await check_login_codes(context, connection, row["phone_index"], now)
         counter, until = row["counter"] + 1, now + CODE_LIFE
         fresh = _hash_of(context, row["phone"], row["nonce"], counter)
         await _set(connection, row["id"], counter=counter, code_hash=fresh, expires_at=until)
@@ -111,7 +112,7 @@ async def finish_login(context: Context, challenge_id: str, code: str, *, key: s
             tries = row["tries"] + 1
             await _set(connection, row["id"], tries=tries, status="locked" if tries == TRIES else "open")
             raise errors.LoginLocked(tries=TRIES) if tries == TRIES else errors.WrongCode(tries_left=TRIES - tries)
-        owner = select(users.c.id, users.c.name).where(users.c.phone == row["phone"])
+        owner = select(users.c.id, users.c.name).where(users.c.phone_index == phone_index(context, row["phone"]))
         user = (await connection.execute(owner)).one_or_none()
         await _set(connection, row["id"], status="proven" if user is None else "used")
         if user is None:
@@ -131,10 +132,13 @@ async def open_account(context: Context, challenge_id: str, *, city: str, key: s
         row = await _challenge(context, connection, challenge_id)
         if row["status"] != "proven" or now >= row["expires_at"] + OPENING_LIFE:
             raise errors.ChallengeNotFound
-        if (await connection.execute(select(users.c.id).where(users.c.phone == row["phone"]))).first() is not None:
+        if (
+            await connection.execute(select(users.c.id).where(users.c.phone_index == phone_index(context, row["phone"])))
+        ).first() is not None:
             raise errors.AlreadyOpen(city=city)
         user = {
             "phone": row["phone"],
+            "phone_index": row["phone_index"],
             "name": "",
             "level": NEW_LEVEL,
             "status": "active",

@@ -60,6 +60,34 @@ _ORDER = (
 )
 
 
+def new_order(**columns: Any) -> dict[str, Any]:
+    """Give the row of a new order: what is not said is what an immediate payment from the balance has."""
+    return {
+        "status": "proposed",
+        "fee": 0,
+        "note": "",
+        "method": "balance",
+        "card_id": None,
+        "bill_id": None,
+        "refunds_id": None,
+        "refunded": 0,
+        "delay": 0,
+        "counter": 0,
+        "tries": 0,
+        "second": "",
+        "warnings": [],
+        "spent_day": 0,
+        "quota_used": 0,
+        "quota_period": 0,
+        "due_at": None,
+        "outside": "",
+        "outside_no": None,
+        "outside_state": "",
+        "attempts": 0,
+        **columns,
+    }
+
+
 def status_of(stored: str, expires_at: datetime, now: datetime) -> OrderStatus:
     """Judge an order's status now: nobody has to come by for an order to expire."""
     status: OrderStatus = "expired" if stored == "proposed" and now >= expires_at else stored  # type: ignore[assignment]

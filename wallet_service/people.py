@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, or_, select
+from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
@@ -31,17 +31,20 @@ _CONTACT_NAMES = (
     .order_by(contacts.c.id)
 )
 _PAYEES = (
-    select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"))
+    select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"), contacts.c.name.label("contact_name"))
     .join(users, users.c.id == accounts.c.user_id)
     .outerjoin(contacts, and_(contacts.c.user_id == users.c.id, contacts.c.owner_id == bindparam("user_id")))
     .order_by(contacts.c.id, users.c.id)
 )
 _BY_NUMBER = _PAYEES.where(accounts.c.number == bindparam("text"))
-_BY_PHONE = _PAYEES.where(users.c.phone == bindparam("text"))
-_BY_NAME = _PAYEES.where(contacts.c.id.is_not(None), or_(contacts.c.name == bindparam("text"), users.c.name == bindparam("text")))
-
-_BY_GIVEN_NAME = _PAYEES.where(contacts.c.id.is_not(None), contacts.c.name.like(bindparam("ending"), escape="/"))
+_BY_PHONE = _PAYEES.where(users.c.phone_index == bindparam("text"))
+_CONTACTS = _PAYEES.where(contacts.c.id.is_not(None))  # names are sealed: a person's contacts are few, and read to be compared
 _GIVEN = 2  # characters at least; one alone is as often a surname, and a family shares it
+
+
+def phone_index(context: Context, phone: str) -> bytes:
+    """Give the blind index that a phone is looked up by, wherever it stands."""
+    return context.vault.index("phone", phone)
 
 
 async def person_on(connection: AsyncConnection, user_id: int) -> Person:
@@ -86,18 +89,26 @@ async def find_payees(context: Context, user_id: int, text: str, *, city: str) -
     if not is_text(text) or not is_id(user_id):
         return ()
     digits = plain_digits(text)
+    asked: dict[str, object] = {}
     if is_wallet_number(digits):
-        wanted, asked = _BY_NUMBER, digits
+        wanted, asked["text"] = _BY_NUMBER, digits
     elif is_phone(digits):
-        wanted, asked = _BY_PHONE, digits
+        wanted, asked["text"] = _BY_PHONE, phone_index(context, digits)
     else:
-        wanted, asked = _BY_NAME, unicodedata.normalize("NFKC", text).strip()
+        wanted = _CONTACTS
     async with context.database.read() as connection:
-        rows = (await connection.execute(wanted, {"user_id": user_id, "text": asked})).all()
-        if not rows and wanted is _BY_NAME and len(asked) >= _GIVEN:
-            ending = "%" + asked.replace("/", "//").replace("%", "/%").replace("_", "/_")
-            rows = (await connection.execute(_BY_GIVEN_NAME, {"user_id": user_id, "ending": ending})).all()
+        rows: Sequence[Row[Any]] = (await connection.execute(wanted, {"user_id": user_id, **asked})).all()
+    if wanted is _CONTACTS:
+        rows = _called(rows, unicodedata.normalize("NFKC", text).strip())
     return tuple(_match(row) for row in _one_wallet_each(rows, city))
+
+
+def _called(rows: Sequence[Row[Any]], name: str) -> Sequence[Row[Any]]:
+    """Keep the contacts of this name, else those whose name ends in it."""
+    whole = [row for row in rows if name in (row.contact_name, row.name)]
+    if whole or len(name) < _GIVEN:
+        return whole
+    return [row for row in rows if row.contact_name.endswith(name)]
 
 
 def _one_wallet_each(rows: Iterable[Row[Any]], city: str) -> list[Row[Any]]:

@@ -22,7 +22,7 @@ from wallet_service.idempotency import once
 from wallet_service.limits import Spending
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_wallet_number
-from wallet_service.orders import check_payee, check_payment, order_view, require_ids, withdraw
+from wallet_service.orders import check_payee, check_payment, new_order, order_view, require_ids, withdraw
 from wallet_service.outbox import notice_row
 from wallet_service.profile import profile_of
 from wallet_service.schema import accounts, orders, outbox, users
@@ -98,21 +98,20 @@ def _new_order(
 ) -> dict[str, Any]:
     """Give the row of a new order; in place of an ``old`` one it has no more tries and codes left than that had."""
     tries = max(old["tries"] % TRIES if old else 0, payer.wrong_codes % TRIES)
-    row: dict[str, Any] = {
-        "kind": "transfer",
-        "status": "proposed",
-        "actor_id": payer.user_id,
-        "payer_id": payer.id,
-        "payee_id": payee.id,
-        "amount": amount,
-        "fee": fee,
-        "note": "".join(character for character in note if character.isprintable()),
-        "nonce": context.random.octets(16),
-        "counter": old["counter"] if old else 0,
-        "tries": tries,
-        "created_at": now,
-        "expires_at": now + CODE_LIFE,
-    }
+    row = new_order(
+        kind="transfer",
+        actor_id=payer.user_id,
+        payer_id=payer.id,
+        payee_id=payee.id,
+        amount=amount,
+        fee=fee,
+        note="".join(character for character in note if character.isprintable()),
+        nonce=context.random.octets(16),
+        counter=old["counter"] if old else 0,
+        tries=tries,
+        created_at=now,
+        expires_at=now + CODE_LIFE,
+    )
     code = context.keys.code(ORDER_CODE, order_text(row["kind"], row), row["counter"])
     return {**row, "code_hash": context.keys.code_hash(row["nonce"], code)}
 

@@ -3,6 +3,7 @@
 An entry is one row that debits one account and credits another by the same amount, so debits equal credits by construction.
 A balance is credits minus debits (a wallet is money we owe its owner) and is kept on the account's row. The constraints and
 the triggers of ``migrations`` hold whatever the code above them does: no overdraft, no changed entry, no illegal transition.
+Personal data stand sealed (``vault``); what is looked up by them has a blind index beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -27,6 +29,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Dialect
+
+from wallet_service.vault import Sealed
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -58,22 +62,49 @@ metadata = MetaData(
     }
 )
 
-_IS_SYSTEM = text("kind IN ('clearing', 'fees', 'promotions')")
+_IS_SYSTEM = text("kind IN ('clearing', 'fees', 'promotions', 'settlement')")
+
+
+def _index_of(name: str, **options: Any) -> Column[Any]:
+    """Give the column of a blind index."""
+    return Column(name, LargeBinary(32), **options)
+
+
+_IS_DUE = text("status = 'authorised'")
+_PAYS_BILL = text("status IN ('authorised', 'posted')")
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
 
 users = Table(
     "users",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("phone", String(11), nullable=False, unique=True),
-    Column("name", String(64), nullable=False),
+    Column("phone", Sealed("users.phone"), nullable=False),
+    _index_of("phone_index", nullable=False, unique=True),
+    Column("name", Sealed("users.name"), nullable=False),
+    Column("id_number", Sealed("users.id_number")),
+    _index_of("id_index", unique=True),  # one person, one set of wallets
+    Column("email", Sealed("users.email")),
     Column("level", Integer, nullable=False),
     Column("status", String(16), nullable=False),
+    Column(
+        "frozen_by", String(16), nullable=False, server_default=""
+    ),  # who has to let it go: the owner, the risk rules, an agent
+    Column("closes_at", Instant),  # end of the cooling-off
+    Column("exported_at", Instant),  # when the records were last taken along
     Column("default_city", String(32), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("wrong_codes", Integer, nullable=False, server_default="0"),  # for payments, in a row, over all orders
     Column("locked_until", Instant),  # nothing is confirmed before it
     CheckConstraint("level BETWEEN 1 AND 4", name="level"),
-    CheckConstraint("status IN ('active', 'frozen')", name="status"),
+    CheckConstraint("status IN ('active', 'frozen', 'closing', 'closed')", name="status"),
+    CheckConstraint("frozen_by IN ('', 'owner', 'risk', 'agent')", name="frozen_by"),
 )
 
 contacts = Table(
@@ -81,7 +112,7 @@ contacts = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("owner_id", Id, ForeignKey("users.id"), nullable=False),
-    Column("name", String(64), nullable=False),
+    Column("name", Sealed("contacts.name"), nullable=False),
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
     UniqueConstraint("owner_id", "user_id"),
 )
@@ -90,11 +121,7 @@ accounts = Table(
     "accounts",
     metadata,
     Column("id", Id, primary_key=True),
-    Column(
-        "kind",
-        String(16),
-        nullable=False,
-    ),
+    Column("kind", String(16), nullable=False),
     Column("city", String(32), nullable=False),
     Column("user_id", Id, ForeignKey("users.id")),
     Column("number", String(13), unique=True),
@@ -105,13 +132,16 @@ accounts = Table(
     Column("day_spent", BigInteger, nullable=False),
     Column("year", Integer, nullable=False),
     Column("year_spent", BigInteger, nullable=False),
+    Column("static_spent", BigInteger, nullable=False, server_default="0"),  # of day_spent, to static merchant codes
+    Column("quota_period", Integer, nullable=False, server_default="0"),  # yyyymm, yyyy or 1 (for good) that quota_used counts
+    Column("quota_used", BigInteger, nullable=False, server_default="0"),  # fen withdrawn without a fee
     # Money enters and leaves the books at the bank and is given away from promotions; nothing else may go below zero.
     CheckConstraint("kind IN ('clearing', 'promotions') OR balance >= held", name="no_overdraft"),
     CheckConstraint("held >= 0", name="held"),
     CheckConstraint("(kind = 'wallet') = (user_id IS NOT NULL)", name="owner"),
     UniqueConstraint("user_id", "city"),
     Index("uq_accounts_system", "kind", "city", unique=True, sqlite_where=_IS_SYSTEM, postgresql_where=_IS_SYSTEM),
-    CheckConstraint("kind IN ('wallet', 'merchant', 'biller', 'clearing', 'fees', 'promotions')", name="kind"),
+    CheckConstraint("kind IN ('wallet', 'merchant', 'biller', 'clearing', 'fees', 'promotions', 'settlement')", name="kind"),
 )
 
 billers = Table(
@@ -134,38 +164,86 @@ bills = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
+cards = Table(
+    "cards",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("number", Sealed("cards.number"), nullable=False),
+    _index_of("number_index", nullable=False),
+    Column("bank", String(32), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("user_id", "number_index"),
+    CheckConstraint("kind IN ('debit', 'credit')", name="kind"),
+    CheckConstraint("status IN ('bound', 'unbound')", name="status"),
+)
+
+# An order that is authorised holds its money: amount and fee are in its payer's ``held`` until it is posted, voided or expired.
 orders = Table(
     "orders",
     metadata,
     Column("id", Id, primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column(
-        "status",
-        String(16),
-        nullable=False,
-    ),
-    Column("actor_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("actor_id", Id, ForeignKey("users.id")),  # null: asked for by a merchant or by the house itself
     Column("payer_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("payee_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("fee", BigInteger, nullable=False),
     Column("note", String(100), nullable=False),
+    Column("method", String(12), nullable=False),  # what it is paid by, and for a merchant's code of which sort that is
+    Column("card_id", Id, ForeignKey("cards.id")),
+    Column("bill_id", Id, ForeignKey("bills.id")),
+    Column("refunds_id", Id, ForeignKey("orders.id"), index=True),  # the payment that this gives back, or a part of it
+    Column("refunded", BigInteger, nullable=False),  # fen of this order that refunds gave back
+    Column("delay", Integer, nullable=False),  # seconds from confirmation to arrival
     Column("nonce", LargeBinary(16), nullable=False),
     Column("counter", Integer, nullable=False),
-    Column("code_hash", LargeBinary(32)),  # of the waiting code; of a posted order: the proof that its code was taken
+    Column("code_hash", LargeBinary(32)),  # of the waiting code; of a posted order: the proof that it was posted by us as it is
     Column("tries", Integer, nullable=False),
+    Column("second", String(8), nullable=False),  # the second factor
+    Column("warnings", JSON, nullable=False),  # codes of the risk rules that its payer is shown
     Column("refusal", String(32)),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("authorised_at", Instant),
+    Column("spent_day", Integer, nullable=False),  # yyyymmdd whose limits it counts against, 0 before it does
+    Column("quota_used", BigInteger, nullable=False),  # fen of the free quota that it takes
+    Column("quota_period", Integer, nullable=False),
+    Column("due_at", Instant),  # when an authorised order arrives, or the outside channel is asked (again)
+    Column("outside", String(8), nullable=False),  # which channel outside has to do its part
+    Column("outside_no", String(32), unique=True),  # its number there: one order, one number, however often it is asked
+    Column("outside_state", String(8), nullable=False),
+    Column("attempts", Integer, nullable=False),
     Column("posted_at", Instant),
+    Column("posted_amount", BigInteger),  # may be less than was held
     Column("receipt_no", String(32), unique=True),
     CheckConstraint("payer_id <> payee_id", name="two_accounts"),
     CheckConstraint("(status = 'posted') = (posted_at IS NOT NULL)", name="posted_at"),
-    CheckConstraint("status IN ('proposed', 'authorised', 'posted', 'expired', 'cancelled', 'refused')", name="status"),
+    CheckConstraint("(posted_amount IS NULL) = (posted_at IS NULL) AND posted_amount BETWEEN 1 AND amount", name="posted_amount"),
+    CheckConstraint("refunded BETWEEN 0 AND COALESCE(posted_amount, 0)", name="refunded"),
+    CheckConstraint("status IN ('proposed', 'authorised', 'posted', 'voided', 'expired', 'cancelled', 'refused')", name="status"),
+    CheckConstraint("kind IN ('transfer', 'pay', 'top_up', 'withdraw', 'bill', 'refund', 'settle')", name="kind"),
+    CheckConstraint("(kind = 'refund') = (refunds_id IS NOT NULL)", name="refunds"),
+    CheckConstraint(
+        "method IN ('balance', 'static', 'dynamic', 'code', 'debit_card', 'credit_card', 'third_party', 'counter')", name="method"
+    ),
+    CheckConstraint("second IN ('', 'needed', 'proven')", name="second"),
+    CheckConstraint("outside IN ('', 'bank', 'biller')", name="outside"),
+    CheckConstraint("outside_state IN ('', 'waiting', 'unknown', 'done', 'refused')", name="outside_state"),
+    CheckConstraint("(outside = '') = (outside_state = '') AND (outside = '') = (outside_no IS NULL)", name="outside_no"),
     CheckConstraint("amount > 0", name="amount"),
     CheckConstraint("fee >= 0", name="fee"),
+    CheckConstraint("quota_used BETWEEN 0 AND amount", name="quota_used"),
+    CheckConstraint("delay >= 0", name="delay"),
     CheckConstraint("tries BETWEEN 0 AND 5", name="tries"),
+    Index("ix_orders_due", "due_at", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE),
+    Index("ix_orders_authorised", "payer_id", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE),
+    Index("uq_orders_bill", "bill_id", unique=True, sqlite_where=_PAYS_BILL, postgresql_where=_PAYS_BILL),  # none is paid twice
+    Index(None, "actor_id", "id"),
 )
 
 entries = Table(
@@ -173,7 +251,7 @@ entries = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("order_id", Id, ForeignKey("orders.id"), nullable=False),
-    Column("kind", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),  # of its order, or "fee"
     Column("debit_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("credit_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("amount", BigInteger, nullable=False),
@@ -210,19 +288,18 @@ challenges = Table(
     "challenges",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("phone", String(11), nullable=False),
-    Column(
-        "status",
-        String(16),
-        nullable=False,
-    ),
+    Column("phone", Sealed("challenges.phone"), nullable=False),
+    _index_of("phone_index", nullable=False),
+    Column("purpose", String(16), nullable=False, server_default="login"),
+    Column("user_id", Id, ForeignKey("users.id")),  # whose change it proves; null for a log-in
+    Column("status", String(16), nullable=False),
     Column("nonce", LargeBinary(16), nullable=False),
     Column("counter", Integer, nullable=False),
     Column("code_hash", LargeBinary(32), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
-    Index(None, "phone", "created_at"),
+    Index(None, "phone_index", "created_at"),
     CheckConstraint("status IN ('open', 'proven', 'used', 'locked')", name="status"),
     CheckConstraint("tries BETWEEN 0 AND 5", name="tries"),
 )
@@ -237,6 +314,9 @@ outbox = Table(
     Column("order_id", Id, ForeignKey("orders.id")),
     Column("challenge_id", Id, ForeignKey("challenges.id")),
     Column("counter", Integer, nullable=False),
+    Column("way", String(8), nullable=False, server_default="all"),  # by which it leaves
+    Column("to", Sealed("outbox.to")),  # where, if not to where the person is reached now
+    Column("facts", JSON, nullable=False, server_default="{}"),  # figures that stand nowhere else; no secrets, no personal data
     Column("attempts", Integer, nullable=False),
     Column("due_at", Instant, nullable=False),  # a claim moves it on, so that a crashed sender's notice comes back
     Column("created_at", Instant, nullable=False),
@@ -253,7 +333,107 @@ replays = Table(
     Column("scope", BigInteger, nullable=False),  # the acting user's id, 0 before log-in
     Column("key", String(255), nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
-    Column("outcome", JSON, nullable=False),
+    Column("outcome", Sealed("replays.outcome"), nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("scope", "key"),
+)
+
+authenticators = Table(
+    "authenticators",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("secret", Sealed("authenticators.secret"), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("last_step", BigInteger, nullable=False),  # of the last code taken: none of it or before is taken again
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("status IN ('pending', 'active')", name="status"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
+    Column("salt", LargeBinary(16), nullable=False),
+    Column("code_hash", LargeBinary(32), nullable=False),
+    Column("used_at", Instant),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("hash", String(255), nullable=False),  # argon2id with its own salt and figures
+    Column("changed_at", Instant, nullable=False),
+)
+
+# What opens a one-time page: its token is known to nobody but who holds the link.
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
+    Column("purpose", String(24), nullable=False),
+    Column("order_id", Id, ForeignKey("orders.id")),
+    Column("token_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("tries", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+    CheckConstraint("tries BETWEEN 0 AND 5", name="tries"),
+)
+
+# The doors and devices that a person has logged in at.
+bindings = Table(
+    "bindings",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("address", Sealed("bindings.address"), nullable=False),
+    _index_of("address_index", nullable=False),
+    Column("label", String(64), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    UniqueConstraint("user_id", "channel", "address_index"),
+    Index(None, "channel", "address_index"),
+    CheckConstraint("status IN ('active', 'removed')", name="status"),
+)
+
+# What the risk rules said of a proposal, and why; kept whether an order came of it or not.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
+    Column("order_id", Id, ForeignKey("orders.id"), index=True),
+    Column("verdict", String(8), nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("verdict IN ('allow', 'warn', 'delay', 'refuse')", name="verdict"),
+)
+
+surname_checks = Table(
+    "surname_checks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("payee_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("day", Integer, nullable=False),  # yyyymmdd in Asia/Shanghai
+    Column("wrong", Integer, nullable=False),
+    UniqueConstraint("user_id", "payee_id", "day"),
+)
+
+# Who saw what of a person unmasked, and why.
+reveals = Table(
+    "reveals",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
+    Column("actor", String(64), nullable=False),
+    Column("field", String(16), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("at", Instant, nullable=False),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,13 +14,12 @@ from wallet_service.authorizing import receipt_no
 from wallet_service.chain import CONTENT, FROM_ENTRIES, LATE_COMMITS, START, is_signed, is_untouched, link_hash
 from wallet_service.codes import confirmation
 from wallet_service.context import Context
-from wallet_service.limits import Spending
 from wallet_service.schema import accounts, chain_head, entries, links, orders
 from wallet_service.views import Fault, Report
 
 MOST_FAULTS = 100  # a broken ledger is told by its first faults; a million lines tell no more
 PAGE = 5_000
-_NOTHING = Spending(0, 0, 0, 0)
+_COUNTERS = {"day_spent": "day", "year_spent": "year", "static_spent": "day", "quota_used": "quota_period"}
 
 
 async def verify(context: Context) -> Report:
@@ -28,6 +28,7 @@ async def verify(context: Context) -> Report:
         head = (await connection.execute(select(chain_head))).one_or_none()
         faults = [
             *[fault async for fault in _balances(connection)],
+            *[fault async for fault in _counters(connection)],
             *[fault async for fault in _orders(connection)],
             *[fault async for fault in _chain(context, connection, head)],
         ]
@@ -54,12 +55,8 @@ async def _pages(connection: AsyncConnection, wanted: Any, cursor: Any) -> Async
 
 
 async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
-    """A balance is the fold of its entries, each entry tells the balance after it, nobody is below zero, all add up to zero.
-
-    What counts against the limits of a day and a year is the fold of the payments.
-    """
+    """A balance is the fold of its entries, each entry tells the balance after it, nobody is below zero, all add up to zero."""
     folded: dict[int, int] = {}
-    spent: dict[int, Spending] = {}
     async for entry in _pages(connection, select(entries), entries.c.id):
         for account, delta, told in (
             (entry.debit_id, -entry.amount, entry.debit_balance),
@@ -69,8 +66,6 @@ async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
             if folded[account] != told:
                 yield Fault("running_balance", f"entry {entry.id}", f"account {account}: told {told}, is {folded[account]}")
                 folded[account] = told
-        if entry.kind != "fee":
-            spent[entry.debit_id] = spent.get(entry.debit_id, _NOTHING).plus(entry.amount, entry.at)
         if entry.amount <= 0:
             yield Fault("amount", f"entry {entry.id}", f"{entry.amount} fen")
     total = 0
@@ -79,13 +74,35 @@ async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
         expected = folded.get(account.id, 0)
         if account.balance != expected:
             yield Fault("balance", f"account {account.id}", f"kept {account.balance}, entries say {expected}")
-        counted = Spending(account.day, account.day_spent, account.year, account.year_spent)
-        if counted != spent.get(account.id, _NOTHING):
-            yield Fault("spending", f"account {account.id}", f"kept {counted}, entries say {spent.get(account.id, _NOTHING)}")
         if account.kind not in ("clearing", "promotions") and not 0 <= account.held <= account.balance:
             yield Fault("overdraft", f"account {account.id}", f"balance {account.balance}, held {account.held}")
     if total != 0:
         yield Fault("sum", "accounts", f"all balances add up to {total} fen instead of 0")
+
+
+async def _counters(connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """What is held, and what counts against the limits of a day and a year and against a quota, is the fold of the orders."""
+    held: Counter[int] = Counter()
+    spent: Counter[tuple[str, int, int]] = Counter()  # (counter, account, period) → fen
+    wanted = select(orders).where(orders.c.status.in_(("authorised", "posted")))
+    async for row in _pages(connection, wanted, orders.c.id):
+        if row.status == "authorised":
+            held[row.payer_id] += row.amount + row.fee
+        if row.spent_day:
+            amount = row.amount if row.posted_amount is None else row.posted_amount
+            spent["day_spent", row.payer_id, row.spent_day] += amount
+            spent["year_spent", row.payer_id, row.spent_day // 10_000] += amount
+            if row.method == "static":
+                spent["static_spent", row.payer_id, row.spent_day] += amount
+            if row.quota_used:
+                spent["quota_used", row.payer_id, row.quota_period] += row.quota_used
+    async for account in _pages(connection, select(accounts), accounts.c.id):
+        if account.held != held[account.id]:
+            yield Fault("held", f"account {account.id}", f"kept {account.held}, orders say {held[account.id]}")
+        for name, period in _COUNTERS.items():
+            kept, folded = getattr(account, name), spent[name, account.id, getattr(account, period)]
+            if kept != folded:
+                yield Fault("spending", f"account {account.id}", f"{name}: kept {kept}, orders say {folded}")
 
 
 async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
@@ -95,7 +112,7 @@ async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
         select(
             orders.c.id,
             orders.c.status,
-            orders.c.amount,
+            orders.c.posted_amount,
             orders.c.fee,
             principal.c.amount.label("moved"),
             fee.c.amount.label("charged"),
@@ -106,7 +123,7 @@ async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
     )
     async for row in _pages(connection, wanted, orders.c.id):
         posted = row.status == "posted"
-        expected = (row.amount, row.fee or None) if posted else (None, None)
+        expected = (row.posted_amount, row.fee or None) if posted else (None, None)
         if (row.moved, row.charged) != expected or (posted and not row.same_parties):
             yield Fault("order", f"order {row.id}", f"{row.status}: expected {expected}, entries say {(row.moved, row.charged)}")
     stray = (

@@ -15,13 +15,15 @@ from sqlalchemy.engine import URL
 
 from wallet_service import authorizing, chain, logins, orders, outbox, people, proposing, reading, tidying
 from wallet_service.commands import Transfer
-from wallet_service.context import CodeLimit, Context, LoginLimit, Randomness, utc_now
+from wallet_service.context import CodeLimit, Context, LoginLimit, utc_now
 from wallet_service.database import Database, make_private_file, parse_url
 from wallet_service.errors import ConfigurationError
 from wallet_service.keys import Keys
 from wallet_service.ledger import ensure_system_accounts
 from wallet_service.migrations import check, current, upgrade
 from wallet_service.profile import Profile, packaged_profiles, profile_of
+from wallet_service.randomness import Randomness
+from wallet_service.vaulting import open_vault
 from wallet_service.verify import verify
 from wallet_service.views import (
     Balance,
@@ -75,9 +77,10 @@ class Wallet:
             database = Database.connect(location)
             try:
                 await _prepare(database)
+                vault = await open_vault(database, keys, random or Randomness(), clock)
                 shown = profiles if profiles is not None else packaged_profiles()
                 limits = login_limit or LoginLimit(), code_limit or CodeLimit()
-                context = Context(database, keys, shown, clock, random or Randomness(), *limits)
+                context = Context(database, keys, vault, shown, clock, random or Randomness(), *limits)
                 await ensure_system_accounts(context)
                 sealer = chain.Sealer(context, seal_after)
                 if sealing:

@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from wallet_service.database import Database, parse_url
 from wallet_service.errors import SchemaError
 
-HEAD = "0002"
+HEAD = "0003"
+_BEFORE_RELEASE = ("0001", "0002")
 VERSION_TABLE = "wallet_version"
 
 
@@ -27,6 +28,10 @@ def current(connection: Connection) -> str | None:
 
 def upgrade(connection: Connection) -> None:
     """Bring the schema to HEAD inside the caller's transaction."""
+    if (version := current(connection)) in _BEFORE_RELEASE:
+        raise SchemaError(
+            f"the wallet's tables are at version {version}, from before the first release: start with a new database"
+        )
     # alembic takes 0.2 s to import: only who migrates pays for it
     from alembic import command
     from alembic.config import Config

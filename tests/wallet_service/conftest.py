@@ -107,6 +107,11 @@ class Till:
         """Open the same database a second time, as another process would."""
         return Wallet.open(self.url, secret=SECRET, clock=self.clock, **LIMITS)
 
+    async def write(self, statement: Any) -> None:
+        """Run a statement of SQLAlchemy's, where values have to be sealed."""
+        async with self.wallet.database.write() as connection:
+            await connection.execute(statement)
+
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
         """Run raw SQL, as somebody with the database in their hands would."""
         async with self.wallet.database.write() as connection:

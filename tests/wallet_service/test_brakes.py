@@ -149,5 +149,5 @@ async def test_what_is_over_is_removed_after_a_week(till, refused) -> None:
 async def test_values_of_statements_are_in_no_error(till) -> None:
     """A failing statement is shown without the phone that it was about."""
     with pytest.raises(Exception) as failure:  # noqa: PT011 (each driver has its own)
-        await till.sql("INSERT INTO users (phone) VALUES (?)", "13812345678")
+        await till.sql("INSERT INTO users (phone) VALUES (?)", b"13812345678")
     assert "13812345678" not in str(failure.value)

@@ -76,21 +76,21 @@ async def test_a_caller_that_goes_away_breaks_nothing(till) -> None:
 
 async def test_a_cancellation_waits_for_the_transaction(till) -> None:
     """All or nothing: SQLite commits what was under way, PostgreSQL takes it back; the lock is free, the caller cancelled."""
-    started = asyncio.Event()
+    started, (first, second) = asyncio.Event(), (till.ids["王小明"], till.ids["李娜"])
 
-    async def rename() -> None:
+    async def move() -> None:
         async with till.wallet.database.write() as connection:
             started.set()
-            await connection.exec_driver_sql("UPDATE users SET name = '王大明' WHERE name = '王小明'")
-            await connection.exec_driver_sql("UPDATE users SET name = '李大娜' WHERE name = '李娜'")
+            await connection.exec_driver_sql(f"UPDATE users SET default_city = 'lanzhou' WHERE id = {first}")
+            await connection.exec_driver_sql(f"UPDATE users SET default_city = 'shanxi' WHERE id = {second}")
 
-    task = asyncio.create_task(rename())
+    task = asyncio.create_task(move())
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    names = await till.sql("SELECT name FROM users WHERE id IN (?, ?) ORDER BY id", till.ids["王小明"], till.ids["李娜"])
-    assert names == ([("王大明",), ("李大娜",)] if till.wallet.database.is_sqlite else [("王小明",), ("李娜",)])
+    cities = await till.sql("SELECT default_city FROM users WHERE id IN (?, ?) ORDER BY id", first, second)
+    assert cities == ([("lanzhou",), ("shanxi",)] if till.wallet.database.is_sqlite else [("xiamen",), ("xiamen",)])
 
 
 async def test_a_brake_cannot_be_raced(till) -> None:

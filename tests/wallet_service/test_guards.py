@@ -75,9 +75,13 @@ async def test_a_proposed_order_cannot_change(till, column) -> None:
         await till.sql(f"UPDATE orders SET {column} WHERE id = ?", order.id)
 
 
-STATES = ("proposed", "authorised", "posted", "expired", "cancelled", "refused")
-LEGAL = {("proposed", then) for then in ("authorised", "expired", "cancelled", "refused")} | {("authorised", "posted")}
-ROUTES = {"proposed": [], "authorised": ["authorised"], "posted": ["authorised", "posted"]}
+STATES = ("proposed", "authorised", "posted", "voided", "expired", "cancelled", "refused")
+LEGAL = {
+    *(("proposed", then) for then in ("authorised", "posted", "expired", "cancelled", "refused")),
+    *(("authorised", then) for then in ("posted", "voided", "expired")),
+}
+ROUTES = {"proposed": [], "posted": ["authorised", "posted"], "voided": ["authorised", "voided"]}
+POSTED = ", posted_at = 1, posted_amount = amount"
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -86,9 +90,10 @@ async def test_orders_move_only_forward(till, state) -> None:
     for then in STATES:
         order = await till.propose("王小明", "李娜", 100)
         for step in ROUTES.get(state, [state]):
-            posted = ", posted_at = 1" if step == "posted" else ""
+            posted = POSTED if step == "posted" else ""
             await till.sql(f"UPDATE orders SET status = '{step}'{posted} WHERE id = ?", order.id)
-        attempt = f"UPDATE orders SET status = '{then}', posted_at = {1 if then == 'posted' else 'NULL'} WHERE id = ?"
+        columns = POSTED if then == "posted" else ", posted_at = NULL, posted_amount = NULL"
+        attempt = f"UPDATE orders SET status = '{then}'{columns} WHERE id = ?"
         if then == state or (state, then) in LEGAL:
             await till.sql(attempt, order.id)
         else:

@@ -93,9 +93,9 @@ async def test_the_secret_is_kept_beside_the_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     async with Wallet.open(url) as wallet:
         assert wallet.verify_actor(token, "c") == 1
-    async with Wallet.open(url, secret="a secret that was chosen") as wallet:
-        with pytest.raises(wallet_service.WalletError):
-            wallet.verify_actor(token, "c")
+    with pytest.raises(ConfigurationError, match="secret key"):
+        async with Wallet.open(url, secret="a secret that was chosen"):
+            pass
 
 
 async def test_a_temporary_database_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import aiosqlite
 import pytest
+from sqlalchemy import insert, update
 
 from wallet_service import Period
+from wallet_service.schema import contacts, users
 
 
 async def test_a_contact_is_found_by_name(till) -> None:
@@ -29,15 +31,16 @@ async def test_names_are_found_among_contacts_only(till, text) -> None:
 async def test_two_contacts_of_one_name_are_two_matches(till) -> None:
     """The caller must ask which."""
     twin = await till.newcomer("13900000077")
-    await till.sql("UPDATE users SET name = '李娜' WHERE id = ?", twin.id)
-    await till.sql("INSERT INTO contacts (owner_id, user_id, name) VALUES (?, ?, '李娜')", till.ids["王小明"], twin.id)
+    await till.write(update(users).where(users.c.id == twin.id).values(name="李娜"))
+    await till.write(insert(contacts).values(owner_id=till.ids["王小明"], user_id=twin.id, name="李娜"))
     found = await till.wallet.find_payees(till.ids["王小明"], "李娜", city="xiamen")
     assert {match.phone_masked for match in found} == {"138****0002", "139****0077"}
 
 
 async def test_a_contact_is_found_by_either_name(till) -> None:
     """By the name it was kept under and by the full one; both are names to listen for."""
-    await till.sql("UPDATE contacts SET name = '娜姐' WHERE owner_id = ? AND user_id = ?", till.ids["王小明"], till.ids["李娜"])
+    mine = (contacts.c.owner_id == till.ids["王小明"]) & (contacts.c.user_id == till.ids["李娜"])
+    await till.write(update(contacts).where(mine).values(name="娜姐"))
     for text in ("娜姐", "李娜"):
         assert len(await till.wallet.find_payees(till.ids["王小明"], text, city="xiamen")) == 1
     assert await till.wallet.contact_names(till.ids["王小明"]) == ("娜姐", "李娜", "张三丰")
@@ -85,7 +88,7 @@ async def test_a_history_is_walked_page_by_page(till) -> None:
     for newer, older in pairwise(seen):
         assert newer.balance_after == older.balance_after + newer.amount
     assert seen[-1].balance_after == seen[-1].amount
-    assert {item.kind for item in seen} == {"top_up", "payment", "bill", "transfer", "withdrawal"}
+    assert {item.kind for item in seen} == {"top_up", "pay", "bill", "transfer", "withdraw"}
     assert len(await till.wallet.history(till.ids["王小明"], limit=10**9)) == len(seen)
     assert await till.wallet.history(till.ids["王小明"], before=-5) == ()
 

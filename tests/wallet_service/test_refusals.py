@@ -215,7 +215,7 @@ async def test_what_the_payees_wallet_may_hold(till, refused) -> None:
 async def test_a_payer_frozen_after_the_proposal(till, refused) -> None:
     """The last check is made in the posting transaction, and ends the order."""
     order = await till.propose("王小明", "李娜", 100)
-    await till.sql("UPDATE users SET status = 'frozen' WHERE name = '王小明'")
+    await till.sql("UPDATE users SET status = 'frozen' WHERE id = ?", till.ids["王小明"])
     with refused("wallet_frozen", city="xiamen"):
         await till.authorize("王小明", order)
     with refused("order_not_open", status="refused"):

@@ -29,9 +29,7 @@ def current(connection: Connection) -> str | None:
 def upgrade(connection: Connection) -> None:
     """Bring the schema to HEAD inside the caller's transaction."""
     if (version := current(connection)) in _BEFORE_RELEASE:
-        raise SchemaError(
-            f"the wallet's tables are at version {version}, from before the first release: start with a new database"
-        )
+        raise SchemaError(f"the wallet's tables are at version {version}, from before the first release: start a new database")
     # alembic takes 0.2 s to import: only who migrates pays for it
     from alembic import command
     from alembic.config import Config

@@ -6,14 +6,17 @@ import sqlalchemy as sa
 
 from tests.bot.talk import CHEN, WANG, Talk
 from tests.conftest import OpenDemo
+from wallet_service.people import phone_index
+from wallet_service.schema import contacts, users
 
 
 async def test_two_contacts_of_one_name_are_told_apart_by_their_phones(open_demo: OpenDemo) -> None:
     """With two contacts of one name the person chooses; the card shows the one chosen."""
     async with open_demo() as app:
         async with app.wallet.database.write() as connection:
-            namesake = "INSERT INTO contacts (owner_id, name, user_id) SELECT 1, '李娜', id FROM users WHERE phone = :phone"
-            await connection.execute(sa.text(namesake), {"phone": CHEN})
+            found = sa.select(users.c.id).where(users.c.phone_index == phone_index(app.wallet.context, CHEN))
+            namesake = (await connection.execute(found)).scalar_one()
+            await connection.execute(sa.insert(contacts).values(owner_id=1, name="李娜", user_id=namesake))
         talk = Talk(app)
         await talk.log_in(WANG)
         assert "2位" in await talk.say("给李娜转12块")

@@ -16,6 +16,7 @@ from nlu.normalise import Normal, normalise
 from nlu.notes import find_note
 from nlu.payees import find_payees
 from nlu.periods import find_periods
+from nlu.surnames import find_surname
 from nlu.words import one_of, words
 
 
@@ -62,7 +63,10 @@ def normal_form(text: str) -> Normal:
 
 def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: str | None = None) -> list[Entity]:
     """Find the entities of a normalised text, in order; ``names`` are the speaker's contacts."""
-    found = [Entity("note", note.start, note.end, text[note.start : note.end])] if (note := find_note(text)) else []
+    surname = find_surname(text) if expects == "surname" else None
+    found = [Entity("surname", surname.start, surname.end, surname.value, guessed=surname.guessed)] if surname else []
+    if note := find_note(text):
+        _add(found, [Entity("note", note.start, note.end, text[note.start : note.end])])
     _add(found, [Entity(one.entity, one.start, one.end, one.value) for one in find_digits(text)])
     payees = find_payees(text, _spans(found), names, expects)
     _add(found, [Entity("payee", one.start, one.end, one.value, guessed=one.guessed) for one in payees])

@@ -12,6 +12,7 @@ from nlu.encoder import Encoder
 from nlu.entities import Entity, find_entities, normal_form
 from nlu.examples import FAQ_PREFIX
 from nlu.features import grams, mask, readable
+from nlu.fraud import fraud_wordings
 from nlu.guards import held_back, names_topic, says_nothing
 from nlu.lexical import LEXICAL
 from nlu.model import MODEL, Model, Thresholds, load_model, softmax
@@ -55,7 +56,10 @@ class Interpreter:
     def parse(
         self, text: str, now: datetime | None = None, names: Sequence[str] = (), expects: str | None = None
     ) -> dict[str, Any]:
-        """Understand one message; ``expects`` names the entity that the conversation is asking for. Never raises."""
+        """Understand one message; ``expects`` names the entity that the conversation is asking for. Never raises.
+
+        Beside Rasa's fields stand the ``topic`` and, as ``hints``, the schemes of fraud that the wording sounds like.
+        """
         try:
             normal = normal_form(text)
             now = now or datetime.now(UTC)
@@ -103,6 +107,7 @@ class Interpreter:
             "entities": [one.to_json(normal) for one in entities],
             "response_selector": {"faq": {"response": faq_ranking[0] if faq_ranking else None, "ranking": faq_ranking}},
             "topic": topic,
+            "hints": fraud_wordings(normal.text),
         }
 
     def _levelled(self, faq: list[tuple[str, float]], topic: str) -> list[tuple[str, float]]:

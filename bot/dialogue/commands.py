@@ -50,5 +50,12 @@ class RunPattern(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Hear(Command):
+    """Keep in mind, for the flow at work, which schemes of fraud the message sounds like."""
+
+    hints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Proceed(Command):
     """Change nothing: the question stands and is asked again."""

@@ -1,7 +1,8 @@
-"""Slots and how messages fill them: every ``handlers/*/domain.yml``, Rasa's format with two fields of our own.
+"""Slots and how messages fill them: every ``handlers/*/domain.yml``, Rasa's format with a few additions of our own.
 
-``sensitive: true`` keeps a slot's value out of every record, ``forget: true`` has the message that held it removed from the
-chat as well, and ``session: true`` lets a slot outlast the flow that set it.
+A mapping ``from_hints`` gathers what wordings of fraud the messages of a flow hold, all of them. ``sensitive: true`` keeps a
+slot's value out of every record, ``forget: true`` has the message that held it removed from the chat as well, and
+``session: true`` lets a slot outlast the flow that set it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _MAPPINGS: Mapping[str, tuple[str, ...]] = {
     "from_entity": ("entity", "role", "intent", "not_intent"),
     "from_intent": ("intent", "value"),
     "from_text": (),
+    "from_hints": (),
     "custom": (),
 }
 
@@ -61,6 +63,17 @@ class Slot:
     def readable(self) -> bool:
         """Tell whether anything in a message can fill it without being asked for."""
         return any(mapping.kind == "from_entity" for mapping in self.mappings)
+
+    @property
+    def gathers(self) -> bool:
+        """Tell whether it gathers the wordings of fraud."""
+        return any(mapping.kind == "from_hints" for mapping in self.mappings)
+
+    @property
+    def answer_only(self) -> bool:
+        """Tell whether nothing but the answer to its own question can fill it."""
+        needed = [{slot for _, slot in mapping.conditions} for mapping in self.mappings]
+        return bool(needed) and all(asked == {self.name} for asked in needed)
 
 
 def load_slots(paths: Iterable[Path]) -> dict[str, Slot]:

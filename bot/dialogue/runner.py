@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from bot.dialogue.actions import ActionResult, Actions, make_tracker
-from bot.dialogue.commands import Command, CorrectSlots, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
+from bot.dialogue.commands import Command, CorrectSlots, Hear, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
 from bot.dialogue.domain import Slot
 from bot.dialogue.flows import END, Flow, Flows, Step
 from bot.dialogue.masking import masked
@@ -70,6 +70,8 @@ class Runner:
             turn.note("command", name=type(command).__name__, of=getattr(command, "flow", getattr(command, "pattern", "")))
         for start in reversed([command for command in commands if isinstance(command, StartFlow)]):
             self._start(turn, start)
+        for heard in (command for command in commands if isinstance(command, Hear)):
+            self._hear(state, heard)
 
     def _start(self, turn: Turn, command: StartFlow) -> None:
         guard = self.flows[command.flow].guard
@@ -79,6 +81,14 @@ class Runner:
         frame = turn.state.push(command.flow, self.flows)
         for name, value in command.slots.items():
             turn.state.assign(frame, self.slots[name], value, self.flows)
+
+    def _hear(self, state: State, command: Hear) -> None:
+        """Gather wordings of fraud in the flow at work, if it wants to know of them."""
+        root = state.working(self.flows)
+        folder = self.flows[root.flow].folder if root is not None else None
+        for slot in self.slots.values():
+            if root is not None and slot.gathers and folder in slot.folders:
+                root.slots[slot.name] = sorted({*(root.slots.get(slot.name) or ()), *command.hints})
 
     def pattern(self, turn: Turn, pattern: str, context: Mapping[str, Any]) -> Frame:
         """Put a repair pattern on the stack, with the facts that its steps and words may use."""

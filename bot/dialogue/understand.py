@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.dialogue.commands import Command, CorrectSlots, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
+from bot.dialogue.commands import Command, CorrectSlots, Hear, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
 from bot.dialogue.domain import Slot, SlotMapping
 from bot.dialogue.flows import Flow, Flows
 from bot.dialogue.stack import Frame, State
@@ -155,9 +155,10 @@ class _Reading:
         return intent == "faq" or (flow is not None and flow.id in _ANSWERED)
 
     def commands(self) -> list[Command]:
-        """Give what the message says about the session (the city), then what it asks for."""
+        """Give what the message says about the session (the city), what it asks for, and what it sounds like."""
         session = self.values([(slot.name, "") for slot in self.view.slots.values() if slot.session])
-        return [*(SetSlot(name, value) for name, value in session.items()), *self.requests()]
+        heard = [Hear(tuple(self.parse["hints"]))] if self.parse.get("hints") else []
+        return [*(SetSlot(name, value) for name, value in session.items()), *self.requests(), *heard]
 
     def requests(self) -> list[Command]:
         values = self.values(self.view.collected())
@@ -272,7 +273,7 @@ class _Reading:
         A question that already says everything a flow would ask (「能不能给李娜转200」) is a polite wish.
         """
         for flow in self.view.flows.values():
-            wanted = flow.collects()
+            wanted = [name for name in flow.collects() if not self.view.slots[name].answer_only]
             if not flow.is_pattern and flow.intents and len(wanted) > 1 and not self.view.state.frames:
                 values = self.values([(slot, flow.id) for slot in self.view.fillable(flow)])
                 if all(name in values for name in wanted):

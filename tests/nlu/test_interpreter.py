@@ -96,7 +96,7 @@ def parse(interpreter: Interpreter, text: str) -> dict[str, Any]:
 def test_the_parse_form_is_rasas(interpreter: Interpreter) -> None:
     """Names, rankings, entities, FAQ ranking and topic stand where Rasa's clients look for them."""
     form = parse(interpreter, "给李娜转200块")
-    assert set(form) == {"text", "intent", "intent_ranking", "entities", "response_selector", "topic"}
+    assert set(form) == {"text", "intent", "intent_ranking", "entities", "response_selector", "topic", "hints"}
     assert form["text"] == "给李娜转200块"
     assert form["intent"] == form["intent_ranking"][0]
     assert form["topic"] == "transfer"

@@ -123,3 +123,21 @@ def _written(path: Path, text: str) -> Path:
     path.parent.mkdir()
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_a_slot_tells_what_can_fill_it(tmp_path: Path) -> None:
+    """One that only its own question's answer fills is not awaited in a wish; one that gathers hints is told apart."""
+    file = tmp_path / "pay" / "domain.yml"
+    file.parent.mkdir()
+    file.write_text(
+        "slots:\n"
+        "  surname: {type: text, mappings: [{type: from_entity, entity: surname, conditions: [{requested_slot: surname}]}]}\n"
+        "  payee:\n    type: text\n    mappings:\n      - {type: from_entity, entity: payee}\n"
+        "      - {type: from_text, conditions: [{requested_slot: payee}]}\n"
+        "  hints: {type: any, mappings: [{type: from_hints}]}\n",
+        encoding="utf-8",
+    )
+    slots = load_slots([file])
+    assert {name for name, slot in slots.items() if slot.answer_only} == {"surname"}
+    assert {name for name, slot in slots.items() if slot.gathers} == {"hints"}
+    assert {name for name, slot in slots.items() if slot.readable} == {"surname", "payee"}

@@ -32,6 +32,10 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | single_limit_exceeded | amount, limit, lifted_by | above the limit of one payment |
 | daily_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day |
 | yearly_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the year |
+| surname_needed | name_masked | the first payment to a stranger: the payee's family name is to be confirmed |
+| surname_wrong | name_masked, tries_left | that is not the payee's family name |
+| surname_locked | retry_at | too many wrong family names today |
+| risk_refused | reasons | the payment looks like fraud, by these rules; a person can look into it |
 | insufficient_funds | amount, fee, available, missing | the wallet holds less than amount and fee |
 | order_not_found | | no such order of this actor |
 | order_not_open | status | the order is posted, cancelled or refused already |
@@ -215,6 +219,30 @@ class YearlyLimitExceeded(WalletError):
     """Above what is left of the year."""
 
     code = "yearly_limit_exceeded"
+
+
+class SurnameNeeded(WalletError):
+    """The payee's family name is to be confirmed before the first payment to a stranger."""
+
+    code = "surname_needed"
+
+
+class SurnameWrong(WalletError):
+    """That is not the payee's family name."""
+
+    code = "surname_wrong"
+
+
+class SurnameLocked(WalletError):
+    """Too many wrong family names today."""
+
+    code = "surname_locked"
+
+
+class RiskRefused(WalletError):
+    """The payment looks like fraud."""
+
+    code = "risk_refused"
 
 
 class InsufficientFunds(WalletError):

@@ -121,6 +121,7 @@ class Rules:
     everyday_spent_day: int
     wrong_per_payee: int
     wrong_per_payer: int
+    credential_notices: frozenset[str]
     hints: frozenset[str]
     rules: tuple[Rule, ...]
 
@@ -212,6 +213,7 @@ def load_rules(path: Path = _FILE) -> Rules:
             everyday_amount=everyday["amount"],
             everyday_spent_day=everyday["spent_day"],
             hints=hints,
+            credential_notices=frozenset(data.pop("credential_notices")),
             rules=tuple(_rule(rule, hints) for rule in own),
             **surname,
             **data,

@@ -16,7 +16,7 @@ import yaml
 from aiohttp import web
 
 from bot.config import Settings
-from bot.courier import Courier, SimulatedPhone, SmsPort, SmsWebhook
+from bot.courier import Courier, Send
 from bot.desk.agents import Accounts
 from bot.desk.routes import desk_routes
 from bot.desk.service import Desk
@@ -28,8 +28,11 @@ from bot.dialogue.repair import BUILTIN
 from bot.dialogue.runner import Runner
 from bot.dialogue.store import Store
 from bot.dialogue.understand import Thresholds
+from bot.mail import MailPort, parse_smtp_url
 from bot.migrations import check, migrate
 from bot.pictures import read_qr
+from bot.simulator import SimulatedPhone
+from bot.sms import SmsWebhook
 from handlers.wallet_action import using
 from locales import Locale
 from nlu import Interpreter
@@ -135,8 +138,11 @@ async def open_app(
         flows, slots = load_dialogue(actions, locale, known_intents(), patterns)
         store = Store(wallet.database)
         phone = SimulatedPhone(clock) if settings.demo else None
-        sms = phone or await _webhook(stack, settings)
-        courier = Courier(wallet, store, locale, sms, clock)
+        sms = phone.send if phone else await _webhook(stack, settings)
+        mail = phone.send if phone else None
+        if settings.smtp_url:
+            mail = stack.enter_context(MailPort(parse_smtp_url(settings.smtp_url), locale, clock)).send
+        courier = Courier(wallet, store, locale, clock, sms=sms, mail=mail)
         if phone is not None:
             phone.drain = courier.drain
         resume, people = _Resume(store, courier), _People(wallet)
@@ -186,9 +192,9 @@ async def _stop(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _webhook(stack: AsyncExitStack, settings: Settings) -> SmsPort:
+async def _webhook(stack: AsyncExitStack, settings: Settings) -> Send:
     session = await stack.enter_async_context(aiohttp.ClientSession())
-    return SmsWebhook(settings.sms_webhook_url or "", session)
+    return SmsWebhook(settings.sms_webhook_url or "", session).send
 
 
 async def _load_demo(wallet: Wallet) -> None:

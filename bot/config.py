@@ -66,8 +66,13 @@ def read_settings(
     for name in ("TELEGRAM_API", "PUBLIC_URL", "SMS_WEBHOOK_URL"):
         if name in found and (urlsplit(found[name]).scheme not in ("http", "https") or not urlsplit(found[name]).netloc):
             raise SettingsError(f"{_PREFIX}{name} must be an http or https address")
-    if "SMTP_URL" in found and urlsplit(found["SMTP_URL"]).scheme not in ("smtp", "smtps"):
-        raise SettingsError(f"{_PREFIX}SMTP_URL must be an smtp or smtps address")
+    if "SMTP_URL" in found:
+        from bot.mail import parse_smtp_url  # only who has mail pays for it
+
+        try:
+            parse_smtp_url(found["SMTP_URL"])
+        except ValueError as fault:
+            raise SettingsError(f"{_PREFIX}SMTP_URL {fault}") from None
     if not demo:
         for name, why in (
             ("DATABASE_URL", "where conversations and money are kept, such as sqlite:///zhanggui.db"),

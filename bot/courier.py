@@ -1,126 +1,153 @@
-"""What leaves without being asked: the wallet's notices by SMS or to a person's chats, and words left for a door."""
+"""What leaves without being asked: the wallet's notices by SMS, by mail and to a person's chats, and words left for a door.
+
+Each way out has a lane of its own: a mail server that hangs holds up no code.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections import deque
+import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
 
-import aiohttp
 import structlog
 
 from bot.dialogue.store import Store
 from bot.messages import Door, Reply
 from bot.metrics import NOTICES
 from locales import Locale
-from wallet_service import Notice, Wallet
+from wallet_service import WAYS, Notice, Wallet
 
 log = structlog.get_logger()
 
-_RETRY = dt.timedelta(seconds=10)
+Send = Callable[[Notice, str], Awaitable[None]]  # sends a notice in these words; raises when it was not taken
+
+_FIRST_RETRY, _LONGEST_RETRY = 10.0, 600.0  # seconds
 _TIDY = dt.timedelta(days=1)
 _IDLE = 5.0  # seconds between looks at what other processes may have written
-_KEPT = 500  # messages that the simulated phone remembers
-_SMS_SECONDS = 10
+_AT_ONCE = {"mail": 4}  # notices that one lane carries at the same time
+_USUALLY_AT_ONCE = 20
 
 
-class SmsPort(Protocol):
-    """The way to a phone outside the chat."""
+class Refused(Exception):
+    """Nobody will ever take this message: sending it again is of no use. ``status`` is the number of the other side's answer."""
 
-    async def send(self, to: str, text: str, *, notice: Notice) -> None:
-        """Send one message; raises when it was not taken."""
-        ...
-
-
-class SimulatedPhone:
-    """The demo's phones: keeps what was "sent", newest first."""
-
-    def __init__(self, clock: Callable[[], dt.datetime]) -> None:
-        self._clock = clock
-        self._messages: deque[dict[str, Any]] = deque(maxlen=_KEPT)
-        self._shown: Callable[[dict[str, Any]], None] | None = None
-        self.drain: Callable[[], Awaitable[None]] = _nothing  # set by the composition root: sends what waits
-
-    def watch(self, show: Callable[[dict[str, Any]], None]) -> None:
-        """Have every message shown as it comes."""
-        self._shown = show
-
-    async def send(self, to: str, text: str, *, notice: Notice) -> None:
-        """Put a message on a phone."""
-        message = {"to": to, "channel": "sms", "text": text, "at": self._clock().isoformat()}
-        if "code" in notice.facts:
-            message["code"] = notice.facts["code"]
-        self._messages.appendleft(message)
-        if self._shown is not None:
-            self._shown(message)
-
-    def messages(self, to: str | None = None) -> list[dict[str, Any]]:
-        """Give the messages of one phone, or of all, newest first."""
-        return [message for message in self._messages if to is None or message["to"] == to]
+    def __init__(self, status: int | None = None) -> None:
+        super().__init__(status)
+        self.status = status
 
 
-class SmsWebhook:
-    """Posts each message as JSON to a gateway: ``{"to", "text", "kind", "id"}``; the id lets the gateway drop repeats."""
+def backoff(attempts: int, chance: float) -> dt.timedelta:
+    """Give the wait after so many attempts: 10 s, 20 s, … 10 min, less up to a quarter by ``chance`` (from 0 up to 1).
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url, self._session = url, session
-
-    async def send(self, to: str, text: str, *, notice: Notice) -> None:
-        """Post it; anything but a 2xx counts as not sent."""
-        body = {"to": to, "text": text, "kind": notice.kind, "id": notice.id}
-        timeout = aiohttp.ClientTimeout(total=_SMS_SECONDS)
-        async with self._session.post(self._url, json=body, timeout=timeout) as response:
-            response.raise_for_status()
+    Chance keeps apart what failed together, or it would all come back in the same moment.
+    """
+    longest = min(_LONGEST_RETRY, _FIRST_RETRY * 2.0 ** min(attempts - 1, 10))
+    return dt.timedelta(seconds=longest * (1 - chance / 4))
 
 
 class Courier:
     """Carries notices and pushes; whatever cannot be delivered now waits in the database."""
 
-    def __init__(self, wallet: Wallet, store: Store, locale: Locale, sms: SmsPort, clock: Callable[[], dt.datetime]) -> None:
-        self._wallet, self._store, self._locale, self._sms, self._clock = wallet, store, locale, sms, clock
+    def __init__(
+        self,
+        wallet: Wallet,
+        store: Store,
+        locale: Locale,
+        clock: Callable[[], dt.datetime],
+        *,
+        sms: Send,
+        mail: Send | None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._wallet, self._store, self._locale, self._clock, self._chance = wallet, store, locale, clock, chance
+        self._ways: dict[str, Send] = {
+            "sms": sms,
+            "mail": mail or _no_mail_server,
+            "doors": self._to_doors,
+            "held": self._to_held_doors,
+        }
         self.doors: dict[str, Door] = {}
         self.sweeps: list[Callable[[], Awaitable[None]]] = []  # doors that look for words left by another process
-        self._sending = asyncio.Lock()
+        self._lanes = {way: asyncio.Lock() for way in WAYS}
+        self._bells = {way: asyncio.Event() for way in WAYS}
         self._delivering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Send notices as they come and clear away what is over once a day, until cancelled."""
         tidied = self._clock() - _TIDY
+        async with asyncio.TaskGroup() as lanes:
+            for way in WAYS:
+                lanes.create_task(self._serve(way), name=f"courier {way}")
+            while True:
+                for bell in self._bells.values():
+                    bell.set()
+                try:
+                    if self._clock() - tidied >= _TIDY:
+                        tidied = self._clock()
+                        await self._wallet.tidy()
+                    for sweep in self.sweeps:
+                        await sweep()
+                except Exception as fault:  # the database may be away for a while; what waits, waits in it
+                    log.error("sweeping stopped for a moment", fault=type(fault).__name__)
+                await self._wallet.wait_for_notices(_IDLE)
+
+    async def _serve(self, way: str) -> None:
         while True:
+            await self._bells[way].wait()
+            self._bells[way].clear()
             try:
-                if self._clock() - tidied >= _TIDY:
-                    tidied = self._clock()
-                    await self._wallet.tidy()
-                await self.drain()
-                for sweep in self.sweeps:
-                    await sweep()
-            except Exception as fault:  # the database may be away for a while; the notices wait in it
-                log.error("notices stopped for a moment", fault=type(fault).__name__)
-            await self._wallet.wait_for_notices(_IDLE)
+                while await self._carry(way):
+                    pass
+            except Exception as fault:
+                log.error("notices stopped for a moment", way=way, fault=type(fault).__name__)
 
     async def drain(self) -> None:
         """Send everything that is due now."""
-        async with self._sending:
-            while notices := await self._wallet.claim_notices():
-                for notice in notices:
-                    await self._send(notice)
+        while any(await asyncio.gather(*(self._carry(way) for way in WAYS))):
+            pass
+
+    async def _carry(self, way: str) -> bool:
+        """Send some of what is due by one way, together; tell whether there was anything."""
+        async with self._lanes[way]:
+            notices = await self._wallet.claim_notices(_AT_ONCE.get(way, _USUALLY_AT_ONCE), way=way)
+            done = await asyncio.gather(*(self._send(notice) for notice in notices), return_exceptions=True)
+        for fault in done:
+            if fault is not None:
+                raise fault
+        return bool(notices)
 
     async def _send(self, notice: Notice) -> None:
         try:
             text = self._locale.say(f"utter_notice_{notice.kind}", notice.facts).text
-            await self._sms.send(notice.to, text, notice=notice)
-            if notice.user_id is not None and notice.kind in ("money_received", "payment_posted"):
-                # who paid has read it in the chat already, unless an agent took over in that very moment
-                held = notice.kind == "payment_posted"
-                await self.tell(await self._store.doors_of_person(notice.user_id, held=held), Reply(text, system=True))
-            await self._wallet.notice_sent(notice.id)
-            NOTICES.labels(notice.kind, "sent").inc()
+            await self._ways[notice.channel](notice, text)
         except Exception as fault:
-            NOTICES.labels(notice.kind, "failed").inc()
-            log.warning("notice not sent", kind=notice.kind, fault=type(fault).__name__)
-            await self._wallet.notice_failed(notice.id, self._clock() + _RETRY)
+            await self._not_sent(notice, fault)
+        else:
+            await self._wallet.notice_sent(notice.id)
+            NOTICES.labels(notice.kind, notice.channel, "sent").inc()
+
+    async def _not_sent(self, notice: Notice, fault: Exception) -> None:
+        """Have it come again later, unless it is refused for good or was tried too often; nothing of what it says is logged."""
+        refused = isinstance(fault, Refused)
+        retry_at = None if refused else self._clock() + backoff(notice.attempts, self._chance())
+        comes_again = await self._wallet.notice_failed(notice.id, retry_at)
+        NOTICES.labels(notice.kind, notice.channel, "failed" if comes_again else "given_up").inc()
+        log.warning(
+            "notice not sent" if comes_again else "notice given up",
+            kind=notice.kind,
+            way=notice.channel,
+            attempts=notice.attempts,
+            fault=type(fault).__name__,
+            status=getattr(fault, "status", None),
+        )
+
+    async def _to_doors(self, notice: Notice, text: str, *, held: bool = False) -> None:
+        if notice.user_id is not None:
+            await self.tell(await self._store.doors_of_person(notice.user_id, held=held), Reply(text, system=True))
+
+    async def _to_held_doors(self, notice: Notice, text: str) -> None:
+        await self._to_doors(notice, text, held=True)
 
     async def tell(self, ends: tuple[tuple[str, str], ...], reply: Reply) -> None:
         """Leave a reply for these ends of channels, and show it in the background where somebody is there now."""
@@ -142,5 +169,5 @@ class Courier:
                 await self._store.add_pushes(((channel, sender),), reply, at)
 
 
-async def _nothing() -> None:
-    """Wait for nothing."""
+async def _no_mail_server(_notice: Notice, _text: str) -> None:
+    raise Refused

@@ -6,4 +6,4 @@ from prometheus_client import Counter, Histogram
 
 TURNS = Counter("zhanggui_turns", "Messages taken, by channel and by what became of them", ["channel", "result"])
 SECONDS = Histogram("zhanggui_turn_seconds", "Time from a message to its stored answer", ["channel"])
-NOTICES = Counter("zhanggui_notices", "Notices sent outside the chat, by kind and result", ["kind", "result"])
+NOTICES = Counter("zhanggui_notices", "Notices by kind, way out and what became of them", ["kind", "way", "result"])

@@ -70,7 +70,5 @@ async def _announce(app: App, base: str) -> None:
         password = await add_demo_agent(app)
         lines[1] += f"   (demo / {password})"
         lines += [f"phone  {base}/dev/phone", f"REST   {base}/webhooks/rest/webhook   (token: {app.settings.rest_token})"]
-    if app.settings.smtp_url:
-        sys.stderr.write("ZHANGGUI_SMTP_URL is set, but this version sends every notice by SMS and none by mail\n")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

@@ -30,10 +30,12 @@ from wallet_service.views import (
     Report,
 )
 from wallet_service.wallet import Wallet
+from wallet_service.ways import WAYS
 
 __all__ = [
     "MAX_AMOUNT",
     "SHANGHAI",
+    "WAYS",
     "Balance",
     "CodeLimit",
     "ConfigurationError",

@@ -1,26 +1,30 @@
 """What people must be told outside the chat: written with the change they tell of, claimed by the bot, which finds the words.
 
 A row holds ids and a counter, never a code: the code is derived at the moment in which it is sent. A claim is a lease of a
-minute, so a sender that dies loses nothing; a notice whose order or login is over by then is void.
+minute, so a sender that dies loses nothing; a notice whose order or login is over by then is void. A notice is written as one
+row, which the first claim turns into one for each way out, so that no way repeats, delays or loses what goes by another.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Select, bindparam, case, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.codes import LOGIN_CODE, ORDER_CODE, login_text, order_text
 from wallet_service.context import Context
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.schema import accounts, challenges, orders, outbox, users
 from wallet_service.views import Notice
+from wallet_service.ways import WAYS, ways_of
 
 LEASE = timedelta(seconds=60)
-GIVE_UP_AFTER = 10  # attempts
-_CHANNELS = {"money_received": "doors"}  # and, without a door, by SMS; everything else always goes by SMS
+GIVE_UP_AFTER = 150  # attempts: about a day, if they are ten minutes apart
+_WHOLE = "all"  # the way of a row that is not yet one for each way
 
 _payer, _payee = accounts.alias("payer"), accounts.alias("payee")
 _sender, _receiver = users.alias("sender"), users.alias("receiver")
@@ -31,8 +35,11 @@ _DETAILS = (
         outbox.c.user_id,
         outbox.c.order_id,
         outbox.c.counter,
+        outbox.c.way,
+        outbox.c.to,
         outbox.c.attempts,
         outbox.c.created_at,
+        users.c.email,
         users.c.locked_until,
         users.c.phone.label("user_phone"),
         challenges.c.phone.label("challenge_phone"),
@@ -70,18 +77,22 @@ _DETAILS = (
     .outerjoin(_receiver, _receiver.c.id == _payee.c.user_id)
 )
 
-_DUE = (
-    select(outbox.c.id)
-    .where(outbox.c.status == "waiting", outbox.c.due_at <= bindparam("now"))
-    .order_by(outbox.c.id)
-    .limit(bindparam("count"))
-)
+
+def _due(*columns: Any) -> Select[Any]:
+    """Select what waits for one of ``ways`` and is due at ``now``, oldest first."""
+    due = select(*columns).where(outbox.c.status == "waiting", outbox.c.way.in_(bindparam("ways", expanding=True)))
+    return due.where(outbox.c.due_at <= bindparam("now")).order_by(outbox.c.id).limit(bindparam("count"))
+
+
+_DUE = _due(outbox.c.id)
 _CLAIM = (
     update(outbox)
     .where(outbox.c.id.in_(_DUE.with_for_update(skip_locked=True)))
     .values(due_at=bindparam("until"), attempts=outbox.c.attempts + 1)
     .returning(outbox.c.id)
 )
+# Not SKIP LOCKED: who finds a row being split waits, and then sees what became of it.
+_UNSPLIT = _due(outbox, users.c.email.is_not(None).label("has_mailbox")).outerjoin(users).with_for_update(of=outbox)
 
 
 def notice_row(
@@ -94,8 +105,10 @@ def notice_row(
     counter: int = 0,
 ) -> dict[str, Any]:
     """Give the row of a notice that waits from now on."""
+    ways = ways_of(kind)
     return {
         "kind": kind,
+        "way": ways[0] if len(ways) == 1 else _WHOLE,
         "status": "waiting",
         "user_id": user_id,
         "order_id": order_id,
@@ -107,14 +120,17 @@ def notice_row(
     }
 
 
-async def claim_notices(context: Context, limit: int) -> tuple[Notice, ...]:
-    """Take notices that are due, oldest first, for a minute; nothing due costs one read."""
+async def claim_notices(context: Context, limit: int, way: str | None) -> tuple[Notice, ...]:
+    """Take notices that are due by one way (or by any), oldest first, for a minute; nothing due costs one read."""
     now = context.now()
+    ways = WAYS if way is None else (way,)
+    due = {"now": now, "count": limit}
     async with context.database.read() as connection:
-        if (await connection.execute(_DUE, {"now": now, "count": 1})).first() is None:
+        if (await connection.execute(_DUE, {**due, "ways": (*ways, _WHOLE), "count": 1})).first() is None:
             return ()
     async with context.database.write() as connection:
-        claimed = [row.id for row in await connection.execute(_CLAIM, {"now": now, "count": limit, "until": now + LEASE})]
+        await _split(connection, {**due, "ways": (_WHOLE,)})
+        claimed = [row.id for row in await connection.execute(_CLAIM, {**due, "ways": ways, "until": now + LEASE})]
         found = await connection.execute(_DETAILS.where(outbox.c.id.in_(claimed)).order_by(outbox.c.id))
         rows = [dict(row) for row in found.mappings()]
         dead = [row["id"] for row in rows if not _is_alive(row, now)]
@@ -123,8 +139,24 @@ async def claim_notices(context: Context, limit: int) -> tuple[Notice, ...]:
     return tuple(_notice(context, row) for row in rows if row["id"] not in dead)
 
 
+async def _split(connection: AsyncConnection, due: Mapping[str, Any]) -> None:
+    """Turn what is due and still in one row into a row for each way that its person has; a phone has everybody."""
+    first: dict[str, list[int]] = defaultdict(list)
+    others: list[dict[str, Any]] = []
+    for whole in (await connection.execute(_UNSPLIT, due)).mappings():
+        row = dict(whole)
+        number, has_mailbox = row.pop("id"), row.pop("has_mailbox")
+        open_ways = [way for way in ways_of(row["kind"]) if way != "mail" or has_mailbox] or ["sms"]
+        first[open_ways[0]].append(number)
+        others += [{**row, "way": way} for way in open_ways[1:]]
+    for way, numbers in first.items():
+        await connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(way=way))
+    if others:
+        await connection.execute(insert(outbox), others)
+
+
 def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
-    if row["attempts"] > GIVE_UP_AFTER:
+    if row["attempts"] > GIVE_UP_AFTER or (row["way"] == "mail" and not _address(row)):
         return False
     if row["kind"] == "login_code":
         waits = row["challenge_status"] == "open" and now < row["challenge_expires_at"]
@@ -143,10 +175,10 @@ def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
             "code": context.keys.code(LOGIN_CODE, text, row["counter"]),
             "expires_at": row["challenge_expires_at"].isoformat(),
         }
-    elif row["kind"] == "logged_in":
-        facts = {"at": row["created_at"].isoformat(), "city": None}
     elif row["kind"] == "payments_locked":
         facts = {"at": row["created_at"].isoformat(), "retry_at": row["locked_until"].isoformat()}
+    elif row["order_id"] is None:
+        facts = {"at": row["created_at"].isoformat(), "city": None}
     else:
         facts = _order_facts(row)
         if row["kind"] == "payment_code":
@@ -155,11 +187,19 @@ def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
     return Notice(
         id=row["id"],
         kind=row["kind"],
-        to=row["challenge_phone"] or row["user_phone"],
-        channel=_CHANNELS.get(row["kind"], "sms"),
+        to=_address(row),
+        channel=row["way"],
         user_id=row["user_id"],
         facts=facts,
+        created_at=row["created_at"],
+        attempts=row["attempts"],
     )
+
+
+def _address(row: Mapping[str, Any]) -> str:
+    """Give where a notice goes: to where it was meant to go when it was written, or else where its person is reached now."""
+    reached = {"sms": row["challenge_phone"] or row["user_phone"], "mail": row["email"]}
+    return row["to"] or reached.get(row["way"]) or ""
 
 
 def _order_facts(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,8 +225,12 @@ async def notice_sent(context: Context, notice_id: int) -> None:
         await connection.execute(update(outbox).where(outbox.c.id == notice_id).values(status="sent"))
 
 
-async def notice_failed(context: Context, notice_id: int, retry_at: datetime) -> None:
-    """Let a notice that could not be delivered come again at ``retry_at``."""
+async def notice_failed(context: Context, notice_id: int, retry_at: datetime | None) -> bool:
+    """Let a notice that could not be delivered come again at ``retry_at``, or never; tell whether it will."""
+    goes_on = retry_at is not None
+    again = case((outbox.c.attempts < GIVE_UP_AFTER, "waiting"), else_="void") if goes_on else "void"
+    waiting = (outbox.c.id == notice_id) & (outbox.c.status == "waiting")
+    change = {"status": again, **({"due_at": retry_at} if goes_on else {})}
     async with context.database.write() as connection:
-        waiting = (outbox.c.id == notice_id) & (outbox.c.status == "waiting")
-        await connection.execute(update(outbox).where(waiting).values(due_at=retry_at))
+        result = await connection.execute(update(outbox).where(waiting).values(**change).returning(outbox.c.status))
+        return bool(result.scalar_one_or_none() == "waiting")

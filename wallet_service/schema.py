@@ -320,7 +320,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at", Instant, nullable=False),  # a claim moves it on, so that a crashed sender's notice comes back
     Column("created_at", Instant, nullable=False),
-    Index(None, "status", "due_at"),
+    Index(None, "status", "way", "due_at"),
     Index(None, "user_id", "kind", "created_at"),
     Index(None, "challenge_id"),
     CheckConstraint("status IN ('waiting', 'sent', 'void')", name="status"),

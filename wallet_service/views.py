@@ -112,7 +112,11 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell a person outside the chat. ``facts`` may hold a code: it exists only here, and is never logged."""
+    """Something to tell a person by one way out (``channel``: sms, mail, doors or held, see ``notices.toml``).
+
+    ``to`` is the phone or the mailbox, empty for a way that starts from the person. ``facts`` may hold a code: it exists only
+    here, and is never logged. ``attempts`` counts the claims of this way, this one included.
+    """
 
     id: int
     kind: str
@@ -120,6 +124,8 @@ class Notice:
     channel: str
     user_id: int | None
     facts: dict[str, Any] = field(repr=False)
+    created_at: datetime
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

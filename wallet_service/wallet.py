@@ -203,9 +203,9 @@ class Wallet:
 
     # Notices
 
-    async def claim_notices(self, limit: int = 20) -> tuple[Notice, ...]:
-        """Take notices that are due, for a minute."""
-        return await outbox.claim_notices(self._context, limit)
+    async def claim_notices(self, limit: int = 20, *, way: str | None = None) -> tuple[Notice, ...]:
+        """Take notices that are due by one way out (or by any of ``WAYS``), for a minute."""
+        return await outbox.claim_notices(self._context, limit, way)
 
     async def wait_for_notices(self, timeout: float) -> None:  # noqa: ASYNC109 (the wait itself is the wish here)
         """Sleep until this process writes a notice, at most ``timeout`` seconds (other processes write some too)."""
@@ -219,9 +219,9 @@ class Wallet:
         """Mark a notice as delivered."""
         await outbox.notice_sent(self._context, notice_id)
 
-    async def notice_failed(self, notice_id: int, retry_at: datetime) -> None:
-        """Let an undelivered notice come again at ``retry_at``."""
-        await outbox.notice_failed(self._context, notice_id, retry_at)
+    async def notice_failed(self, notice_id: int, retry_at: datetime | None) -> bool:
+        """Let an undelivered notice come again at ``retry_at``, or never (None); tell whether it will: each try is counted."""
+        return await outbox.notice_failed(self._context, notice_id, retry_at)
 
     async def tidy(self) -> None:
         """Remove what nobody asks for any more: keys and notices that were over a week ago."""

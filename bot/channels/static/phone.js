@@ -64,7 +64,7 @@ function draw() {
 
 function bubble({ text, code, channel }, fresh) {
   const sms = make("article", fresh ? "sms fresh" : "sms");
-  if (channel === "email") sms.append(make("p", "kind", words.phone_email));
+  if (channel === "mail") sms.append(make("p", "kind", words.phone_mail));
   sms.append(make("p", "", text));
   if (!code) return sms;
   const line = make("div", "code");

@@ -472,7 +472,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_index(op.f("ix_outbox_challenge_id"), "outbox", ["challenge_id"], unique=False)
-    op.create_index(op.f("ix_outbox_status_due_at"), "outbox", ["status", "due_at"], unique=False)
+    op.create_index(op.f("ix_outbox_status_way_due_at"), "outbox", ["status", "way", "due_at"], unique=False)
     op.create_index(op.f("ix_outbox_user_id_kind_created_at"), "outbox", ["user_id", "kind", "created_at"], unique=False)
     op.create_table(
         "tickets",

@@ -17,7 +17,7 @@ from jinja2 import StrictUndefined, Template, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-_KINDS = ("flow_names", "slot_names", "slot_shows", "city_names", "topic_names", "ui", "commands")
+_KINDS = ("flow_names", "slot_names", "slot_shows", "city_names", "topic_names", "risk_reasons", "ui", "commands")
 
 
 class LocaleError(KeyError):
@@ -44,7 +44,8 @@ class Locale:
         self._environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False
         )
-        self._environment.filters.update(money=money, moment=moment, clock=clock, day=day, city_name=self.city_name)
+        self._environment.filters.update(money=money, moment=moment, clock=clock, day=day)
+        self._environment.filters.update(city_name=self.city_name, risk_reason=self.risk_reason)
         self._templates: dict[str, Template] = {}
         for path in sorted(folder.glob("*.yml")):
             self._add(_read(path), path)
@@ -96,6 +97,10 @@ class Locale:
     def city_name(self, city: str) -> str:
         """Give a city's name; also a filter for templates."""
         return self.word("city_names", city)
+
+    def risk_reason(self, rule: str) -> str:
+        """Say why a risk rule stops at a payment; also a filter for templates."""
+        return self.word("risk_reasons", rule)
 
     def show_slot(self, name: str, value: Any) -> str:
         """Write a slot's value as a person reads it."""

@@ -31,6 +31,7 @@ from nlu import Interpreter
 from tests.bot.talk import WANG, Talk
 from tests.conftest import OpenDemo
 from wallet_service import errors
+from wallet_service.risk import packaged_rules
 
 WORDS = ROOT / "locales" / "zh_CN"
 CODE = [path for package in ("bot", "handlers") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -369,3 +370,10 @@ def test_what_is_known_of_a_slot_is_shown_as_people_write_it(locale: Locale) -> 
     """An amount in fen is shown in yuan, a name as it is."""
     assert locale.show_slot("amount", 20000) == "¥200.00"
     assert locale.show_slot("payee", "李娜") == "李娜"
+
+
+def test_every_risk_rule_has_its_reason(locale: Locale) -> None:
+    """Whatever rule stops at a payment, the payer is told why, and no reason is left over."""
+    assert set(locale.names["risk_reasons"]) == {rule.name for rule in packaged_rules().rules}
+    said = locale.say("utter_refused_risk_refused", {"reasons": ["probing", "safe_account"]}).text
+    assert all(locale.risk_reason(rule) in said for rule in ("probing", "safe_account"))

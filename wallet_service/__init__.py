@@ -18,6 +18,7 @@ from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profil
 from wallet_service.randomness import Randomness
 from wallet_service.views import (
     Balance,
+    Change,
     Fault,
     HistoryItem,
     Login,
@@ -37,6 +38,7 @@ __all__ = [
     "SHANGHAI",
     "WAYS",
     "Balance",
+    "Change",
     "CodeLimit",
     "ConfigurationError",
     "Database",

@@ -1,13 +1,14 @@
 """The brakes on codes: how many one phone or person is sent in a time, and how many wrong ones are borne in a row.
 
-What is sent is counted from the outbox, so a code counts at the moment it was asked for. Wrong payment codes are counted per
-person over all their orders, until a right one: every fifth ends its order, and from the tenth on a rising lock stands.
+What is sent is counted from the outbox, so a code counts at the moment it was asked for. Wrong codes are counted per person over
+all their payments and changes, until a right one: every fifth ends its order, and from the tenth on a rising lock stands. Second
+factors have a count of their own.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Integer, Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +21,10 @@ from wallet_service.schema import accounts, challenges, orders, outbox, users
 
 LOCKS = (None, timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(days=1))  # after 5, 10, 15, 20, 25 …
 _TEN_MINUTES, _DAY = timedelta(minutes=10), timedelta(days=1)
+Counter = Literal["wrong_codes", "wrong_seconds"]  # a right code by SMS forgives no wrong password: whoever has the phone has it
+_STANDING = select(
+    users.c.phone, users.c.status, users.c.default_city, users.c.wrong_codes, users.c.wrong_seconds, users.c.locked_until
+).where(users.c.id == bindparam("user_id"))
 _PHONES = 1  # the advisory locks of phones, apart from any other that may share the database
 
 
@@ -89,17 +94,33 @@ def check_lock(locked_until: datetime | None, now: datetime) -> None:
         raise errors.PaymentsLocked(retry_at=locked_until.isoformat())
 
 
-async def count_wrong_code(connection: AsyncConnection, user_id: int, before: int, now: datetime) -> datetime | None:
+async def standing(connection: AsyncConnection, user_id: int, now: datetime) -> dict[str, Any]:
+    """Read a person who is about to prove something; refuse one whose confirmations are locked."""
+    row = (await connection.execute(_STANDING, {"user_id": user_id})).mappings().one_or_none()
+    if row is None:
+        raise errors.NotLoggedIn
+    check_lock(row["locked_until"], now)
+    return dict(row)
+
+
+def lock_after(wrong: int, now: datetime) -> datetime | None:
+    """Give until when payments are locked after so many wrong codes in a row, None when they are not."""
+    lock = LOCKS[min(wrong // TRIES, len(LOCKS)) - 1] if wrong % TRIES == 0 else None
+    return now + lock if lock is not None else None
+
+
+async def count_wrong_code(
+    connection: AsyncConnection, user_id: int, before: int, now: datetime, *, of: Counter = "wrong_codes"
+) -> datetime | None:
     """Count one more wrong code after ``before`` in a row; give until when payments are locked, if they are now."""
     wrong = before + 1
-    lock = LOCKS[min(wrong // TRIES, len(LOCKS)) - 1] if wrong % TRIES == 0 else None
-    until = now + lock if lock is not None else None
-    await connection.execute(update(users).where(users.c.id == user_id).values(wrong_codes=wrong, locked_until=until))
+    until = lock_after(wrong, now)
+    await connection.execute(update(users).where(users.c.id == user_id).values({of: wrong, "locked_until": until}))
     if until is not None:
         await connection.execute(insert(outbox).values(notice_row("payments_locked", now, user_id=user_id)))
     return until
 
 
-async def forgive_wrong_codes(connection: AsyncConnection, user_id: int) -> None:
+async def forgive_wrong_codes(connection: AsyncConnection, user_id: int, *, of: Counter = "wrong_codes") -> None:
     """Start counting anew after a right code."""
-    await connection.execute(update(users).where(users.c.id == user_id).values(wrong_codes=0, locked_until=None))
+    await connection.execute(update(users).where(users.c.id == user_id).values({of: 0, "locked_until": None}))

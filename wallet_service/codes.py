@@ -14,6 +14,7 @@ TRIES = 5
 CODE_LIFE = timedelta(minutes=5)
 ORDER_CODE = "order-code"
 LOGIN_CODE = "login-code"
+CHANGE_CODE = "change-code"
 _ORDER_FIELDS = ("actor_id", "payer_id", "payee_id", "amount", "fee")
 
 
@@ -30,6 +31,11 @@ def confirmation(keys: Keys, order_id: int, order: Mapping[str, Any], posted_at:
 def login_text(phone: str, nonce: bytes) -> str:
     """Spell out what a login's code confirms: this phone, in this one login."""
     return f"{phone}|{nonce.hex()}"
+
+
+def change_text(purpose: str, user_id: int, phone: str, nonce: bytes) -> str:
+    """Spell out what a change's code confirms: this change of this person, proven by this phone, this once."""
+    return f"{purpose}|{user_id}|{phone}|{nonce.hex()}"
 
 
 def typed_code(text: object) -> str:

@@ -39,6 +39,8 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | insufficient_funds | amount, fee, available, missing | the wallet holds less than amount and fee |
 | order_not_found | | no such order of this actor |
 | order_not_open | status | the order is posted, cancelled or refused already |
+| change_not_found | | no such proof of a change: never begun, not proven, used or too old |
+| change_locked | tries | too many wrong codes: this change has to be begun anew |
 """
 
 from __future__ import annotations
@@ -261,6 +263,18 @@ class OrderNotOpen(WalletError):
     """The order is posted, cancelled or refused already."""
 
     code = "order_not_open"
+
+
+class ChangeNotFound(WalletError):
+    """No such proof of a change: never begun, not proven, used or too old."""
+
+    code = "change_not_found"
+
+
+class ChangeLocked(WalletError):
+    """Too many wrong codes: this change has to be begun anew."""
+
+    code = "change_locked"
 
 
 BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletError.__subclasses__()}

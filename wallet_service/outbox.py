@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service.codes import LOGIN_CODE, ORDER_CODE, login_text, order_text
+from wallet_service.codes import CHANGE_CODE, LOGIN_CODE, ORDER_CODE, change_text, login_text, order_text
 from wallet_service.context import Context
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.schema import accounts, challenges, orders, outbox, users
@@ -35,6 +35,7 @@ _DETAILS = (
         outbox.c.user_id,
         outbox.c.order_id,
         outbox.c.counter,
+        outbox.c.facts,
         outbox.c.way,
         outbox.c.to,
         outbox.c.attempts,
@@ -43,6 +44,7 @@ _DETAILS = (
         users.c.locked_until,
         users.c.phone.label("user_phone"),
         challenges.c.phone.label("challenge_phone"),
+        challenges.c.purpose,
         challenges.c.status.label("challenge_status"),
         challenges.c.nonce.label("challenge_nonce"),
         challenges.c.expires_at.label("challenge_expires_at"),
@@ -103,8 +105,9 @@ def notice_row(
     order_id: int | None = None,
     challenge_id: int | None = None,
     counter: int = 0,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Give the row of a notice that waits from now on."""
+    """Give the row of a notice that waits from now on; ``facts`` are JSON values without secrets or personal data."""
     ways = ways_of(kind)
     return {
         "kind": kind,
@@ -114,6 +117,7 @@ def notice_row(
         "order_id": order_id,
         "challenge_id": challenge_id,
         "counter": counter,
+        "facts": dict(facts or {}),
         "attempts": 0,
         "due_at": now,
         "created_at": now,
@@ -158,7 +162,7 @@ async def _split(connection: AsyncConnection, due: Mapping[str, Any]) -> None:
 def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
     if row["attempts"] > GIVE_UP_AFTER or (row["way"] == "mail" and not _address(row)):
         return False
-    if row["kind"] == "login_code":
+    if row["kind"] in ("login_code", "change_code"):
         waits = row["challenge_status"] == "open" and now < row["challenge_expires_at"]
         return bool(waits and row["challenge_counter"] == row["counter"])
     if row["kind"] == "payment_code":
@@ -175,10 +179,17 @@ def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
             "code": context.keys.code(LOGIN_CODE, text, row["counter"]),
             "expires_at": row["challenge_expires_at"].isoformat(),
         }
+    elif row["kind"] == "change_code":
+        text = change_text(row["purpose"], row["user_id"], row["challenge_phone"], row["challenge_nonce"])
+        facts = {
+            "code": context.keys.code(CHANGE_CODE, text, row["counter"]),
+            "purpose": row["purpose"],
+            "expires_at": row["challenge_expires_at"].isoformat(),
+        }
     elif row["kind"] == "payments_locked":
         facts = {"at": row["created_at"].isoformat(), "retry_at": row["locked_until"].isoformat()}
     elif row["order_id"] is None:
-        facts = {"at": row["created_at"].isoformat(), "city": None}
+        facts = {"at": row["created_at"].isoformat(), "city": None, **row["facts"]}
     else:
         facts = _order_facts(row)
         if row["kind"] == "payment_code":

@@ -101,6 +101,7 @@ users = Table(
     Column("default_city", String(32), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("wrong_codes", Integer, nullable=False, server_default="0"),  # for payments, in a row, over all orders
+    Column("wrong_seconds", Integer, nullable=False, server_default="0"),  # second factors, in a row
     Column("locked_until", Instant),  # nothing is confirmed before it
     CheckConstraint("level BETWEEN 1 AND 4", name="level"),
     CheckConstraint("status IN ('active', 'frozen', 'closing', 'closed')", name="status"),

@@ -111,6 +111,15 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change that waits for the code sent to a phone."""
+
+    id: str
+    phone_masked: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something to tell a person by one way out (``channel``: sms, mail, doors or held, see ``notices.toml``).
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from wallet_service import authorizing, chain, logins, orders, outbox, people, proposing, reading, tidying
+from wallet_service import authorizing, chain, changes, logins, orders, outbox, people, proposing, reading, tidying
 from wallet_service.commands import Transfer
 from wallet_service.context import CodeLimit, Context, LoginLimit, utc_now
 from wallet_service.database import Database, make_private_file, parse_url
@@ -27,6 +27,7 @@ from wallet_service.vaulting import open_vault
 from wallet_service.verify import verify
 from wallet_service.views import (
     Balance,
+    Change,
     HistoryItem,
     Login,
     LoginChallenge,
@@ -153,6 +154,21 @@ class Wallet:
     async def find_payees(self, user_id: int, text: str, *, city: str) -> tuple[PayeeMatch, ...]:
         """Find the wallets that a contact's name, a phone or a wallet number means, from a wallet in ``city``."""
         return await people.find_payees(self._context, user_id, text, city=city)
+
+    # Changes and factors
+
+    async def start_change(self, user_id: int, purpose: changes.Purpose, *, key: str, phone: str | None = None) -> Change:
+        """Send the code that proves a change to the person's phone, or to the new one; begun anew, the old code is dead."""
+        change = await changes.start_change(self._context, user_id, purpose, key=key, phone=phone)
+        self._notices.set()
+        return change
+
+    async def prove_change(self, user_id: int, change_id: str, code: str, *, key: str) -> None:
+        """Take the code of a change; the proof is good for one change of its kind, for ten minutes."""
+        try:
+            await changes.prove_change(self._context, user_id, change_id, code, key=key)
+        finally:
+            self._notices.set()  # a lock is told too
 
     # Money
 

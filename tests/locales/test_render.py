@@ -201,7 +201,7 @@ def responded(flows: Flows) -> set[str]:
 
 
 async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
-    """A log-in, a transfer and ten wrong codes send every notice there is, each with the facts that its words read."""
+    """A log-in, a transfer, a change and ten wrong codes send every notice there is, each with the facts that its words read."""
     async with open_demo() as app:
         kinds, say = set[str](), app.locale.say
 
@@ -218,6 +218,8 @@ async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
             await talk.say(f"给李娜转{amount}块")
             for code in range(5):
                 await talk.say(f"00000{code}")
+        await app.wallet.start_change(2, "old_phone", key="change")
+        await app.courier.drain()
         notices = {name for name in app.locale.responses if name.startswith("utter_notice_")}
         assert notices == {kind for kind in kinds if kind.startswith("utter_notice_")}
 

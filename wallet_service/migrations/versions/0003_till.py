@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.Column("default_city", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("wrong_codes", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("wrong_seconds", sa.Integer(), server_default="0", nullable=False),
         sa.Column("locked_until", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("frozen_by IN ('', 'owner', 'risk', 'agent')", name=op.f("ck_users_frozen_by")),
         sa.CheckConstraint("status IN ('active', 'frozen', 'closing', 'closed')", name=op.f("ck_users_status")),

@@ -141,11 +141,10 @@ def postgresql() -> Iterator[Callable[[str], str]]:
     """A PostgreSQL server with the demo in a database named ``demo``; gives the URL of a database by its name."""
     pytest.importorskip("asyncpg")
     try:
-        with postgres.server() as folder:
-            urls = f"postgresql://postgres@/{{}}?host={folder}".format
-            asyncio.run(_sql_on(urls("postgres"), "CREATE DATABASE demo"))
-            asyncio.run(_load_demo(urls("demo")))
-            yield urls
+        with postgres.server() as running:
+            asyncio.run(_sql_on(running.url("postgres"), "CREATE DATABASE demo"))
+            asyncio.run(_load_demo(running.url("demo")))
+            yield running.url
     except postgres.Missing as reason:
         pytest.skip(str(reason))
 

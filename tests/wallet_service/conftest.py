@@ -201,7 +201,8 @@ async def till(
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of a module that says ``DATABASES`` on each of these kinds."""
     kinds = getattr(metafunc.module, "DATABASES", None)
-    if kinds and "till" in metafunc.fixturenames:
+    said = any("server" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if kinds and "till" in metafunc.fixturenames and not said:
         metafunc.parametrize("server", kinds, indirect=True)
 
 

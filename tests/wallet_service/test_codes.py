@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from wallet_service.schema import metadata
+
+DATABASES = ("sqlite", "postgresql")
+
 
 def wrong(code: str) -> str:
     """Give another code."""
@@ -145,8 +149,7 @@ async def test_no_code_is_stored_or_logged(till, caplog, refused) -> None:
     login_code = await till.code()
     await till.wallet.finish_login(challenge.id, login_code, key=till.key())
     typed.append(login_code)
-    tables = [name for (name,) in await till.sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    kept = {str(value) for table in tables for row in await till.sql(f"SELECT * FROM {table}") for value in row}
+    kept = {str(value) for table in metadata.tables for row in await till.sql(f"SELECT * FROM {table}") for value in row}
     assert not kept & set(typed)
     outcomes = " ".join(str(row[0]) for row in await till.sql("SELECT outcome FROM replays"))
     for code in typed:

@@ -9,6 +9,8 @@ import pytest
 from wallet_service.bench import bench_ledger
 from wallet_service.demo import load
 
+DATABASES = ("sqlite", "postgresql")
+
 CITIES = ("chongqing", "lanzhou", "qingdao", "shanxi", "xiamen")
 PEOPLE = {
     "王小明": ("138****0001", 500_000, 2, "active"),

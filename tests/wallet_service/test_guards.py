@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+DATABASES = ("sqlite", "postgresql")
+
 
 @pytest.mark.parametrize(
     "statement",
@@ -33,9 +35,7 @@ async def test_accounts_and_people_keep_their_rules(till, statement) -> None:
     [
         "UPDATE entries SET amount = amount + 1 WHERE id = 1",
         "DELETE FROM entries WHERE id = 1",
-        "INSERT OR REPLACE INTO entries SELECT id, order_id, kind, debit_id, credit_id, amount + 1, debit_balance,"
-        " credit_balance, at FROM entries WHERE id = 1",
-        "UPDATE links SET hash = x'00' WHERE position = 1",
+        "UPDATE links SET position = -position WHERE position = 1",
         "DELETE FROM links WHERE position = 1",
         "DELETE FROM orders WHERE id = 1",
     ],
@@ -44,6 +44,16 @@ async def test_what_is_written_stays(till, statement) -> None:
     """Entries, links and orders are neither changed nor removed."""
     with pytest.raises(IntegrityError):
         await till.sql(statement)
+
+
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
+async def test_no_entry_is_replaced(till) -> None:
+    """SQLite's way to delete by inserting is caught by the same guard."""
+    with pytest.raises(IntegrityError):
+        await till.sql(
+            "INSERT OR REPLACE INTO entries SELECT id, order_id, kind, debit_id, credit_id, amount + 1, debit_balance,"
+            " credit_balance, at FROM entries WHERE id = 1"
+        )
 
 
 @pytest.mark.parametrize(

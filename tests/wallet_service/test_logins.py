@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from wallet_service import SHANGHAI
 
+DATABASES = ("sqlite", "postgresql")
+
 
 async def test_a_known_phone_logs_in(till) -> None:
     """The code goes to the phone, the answer says who it is."""

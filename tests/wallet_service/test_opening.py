@@ -22,6 +22,8 @@ from wallet_service.database import make_private_file
 from wallet_service.migrations import HEAD, VERSION_TABLE
 from wallet_service.schema import metadata
 
+DATABASES = ("sqlite", "postgresql")
+
 
 async def test_an_empty_database_is_migrated(tmp_path: Path) -> None:
     """The file appears with every table, in WAL with full synchronisation and foreign keys."""
@@ -179,5 +181,5 @@ async def test_a_ledger_of_the_old_form_is_not_taken_over(till) -> None:
     """Its seals prove less: the migration refuses it and changes nothing."""
     await till.sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     with pytest.raises(SchemaError, match="start a new database"):
-        await migrate(f"sqlite:///{till.path}")
+        await migrate(till.url)
     assert await till.sql(f"SELECT version_num FROM {VERSION_TABLE}") == [("0001",)]

@@ -12,6 +12,8 @@ from sqlalchemy import insert, update
 from wallet_service import Period
 from wallet_service.schema import contacts, users
 
+DATABASES = ("sqlite", "postgresql")
+
 
 async def test_a_contact_is_found_by_name(till) -> None:
     """The contact's wallet in the payer's city, masked."""
@@ -93,6 +95,7 @@ async def test_a_history_is_walked_page_by_page(till) -> None:
     assert await till.wallet.history(till.ids["王小明"], before=-5) == ()
 
 
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 async def test_each_read_is_one_trip_to_the_database(till, monkeypatch) -> None:
     """No BEGIN, no COMMIT, no second SELECT, no extra hop for a cursor: the budget of a chat turn depends on it."""
     actor = till.ids["王小明"]

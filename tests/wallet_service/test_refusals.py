@@ -9,6 +9,8 @@ import pytest
 
 from wallet_service import Fen, Transfer, errors
 
+DATABASES = ("sqlite", "postgresql")
+
 DAY_END = "2026-11-20T16:00:00+00:00"  # midnight in Shanghai
 YEAR_END = "2026-12-31T16:00:00+00:00"
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from wallet_service import Fee, Fen, Transfer
 
+DATABASES = ("sqlite", "postgresql")
+
 
 async def test_a_transfer_moves_exactly_its_amount(till) -> None:
     """Proposed, confirmed and posted: the payer has less, the payee more, nobody else anything."""

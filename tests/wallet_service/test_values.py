@@ -16,6 +16,8 @@ from wallet_service.keys import Keys, hotp
 from wallet_service.limits import Spending
 from wallet_service.numbers import new_wallet_number, plain_digits
 
+DATABASES = ("sqlite", "postgresql")
+
 RFC_4226 = ("755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489")
 
 

@@ -63,7 +63,8 @@ def _guard_sqlite() -> None:
 def _guard_postgresql() -> None:
     op.execute(
         "CREATE FUNCTION wallet_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION '% of % is refused', TG_OP, TG_TABLE_NAME; END $$"
+        "$$ BEGIN RAISE EXCEPTION '% of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; "
+        "END $$"
     )
     for table in _APPEND_ONLY:
         op.execute(

@@ -37,7 +37,7 @@ async def _without_guards(till, *statements: str) -> None:
         await asyncio.to_thread(_on_file, till.path, statements)  # this loop's own sealer may be writing
         return
     async with till.wallet.database.write() as connection:
-        await connection.execute(text("LOCK TABLE chain_head"))  # first, as the sealer does: neither waits for the other in a circle
+        await connection.execute(text("LOCK TABLE chain_head"))  # first, as the sealer does, so that none waits in a circle
         await connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT IF EXISTS ck_accounts_no_overdraft"))
         await connection.execute(text("SET LOCAL session_replication_role = replica"))
         for statement in statements:

@@ -14,9 +14,11 @@ from wallet_service.masks import mask_name, mask_phone
 from wallet_service.migrations import migrate
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_phone, is_wallet_number
+from wallet_service.passwords import PasswordCost
 from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
 from wallet_service.randomness import Randomness
 from wallet_service.views import (
+    AuthenticatorOffer,
     Balance,
     Change,
     Fault,
@@ -29,6 +31,8 @@ from wallet_service.views import (
     Period,
     Person,
     Report,
+    Ticket,
+    TicketView,
 )
 from wallet_service.wallet import Wallet
 from wallet_service.ways import WAYS
@@ -37,6 +41,7 @@ __all__ = [
     "MAX_AMOUNT",
     "SHANGHAI",
     "WAYS",
+    "AuthenticatorOffer",
     "Balance",
     "Change",
     "CodeLimit",
@@ -54,6 +59,7 @@ __all__ = [
     "LoginLimit",
     "Notice",
     "Order",
+    "PasswordCost",
     "PayeeMatch",
     "Period",
     "Person",
@@ -61,6 +67,8 @@ __all__ = [
     "Randomness",
     "Report",
     "SchemaError",
+    "Ticket",
+    "TicketView",
     "Transfer",
     "Wallet",
     "WalletError",

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from wallet_service.database import Database
 from wallet_service.keys import Keys
+from wallet_service.passwords import Hasher
 from wallet_service.profile import Profile
 from wallet_service.randomness import Randomness
 from wallet_service.vault import Vault
@@ -56,6 +57,7 @@ class Context:
     random: Randomness
     login_limit: LoginLimit
     code_limit: CodeLimit
+    hasher: Hasher
     system: dict[tuple[str, str], int] = field(default_factory=dict)  # (city, kind) → id of a system account
     newest: Newest = field(default_factory=Newest)
 

@@ -41,6 +41,17 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | order_not_open | status | the order is posted, cancelled or refused already |
 | change_not_found | | no such proof of a change: never begun, not proven, used or too old |
 | change_locked | tries | too many wrong codes: this change has to be begun anew |
+| wrong_proof | tries_left | something that was to prove the person is wrong; which part is not told |
+| ticket_over | | no such one-time page: used, too old, replaced by a newer one, or never made |
+| ticket_locked | tries | too many wrong answers: this page is over |
+| no_password | | the person has no payment password |
+| password_shape | digits, shortest, longest | neither ``digits`` digits nor ``shortest`` to ``longest`` characters |
+| password_weak | reason | too easily guessed (common, repeated, sequence, phone, id_number) |
+| password_unchanged | | the new password is the present one |
+| identity_unknown | | nothing is known by which the person could prove themselves without the password |
+| no_authenticator | | the person has no authenticator |
+| authenticator_there | | the person has an authenticator already |
+| wrong_app_code | | the new authenticator shows another code: it was not set up, or its clock is wrong |
 """
 
 from __future__ import annotations
@@ -275,6 +286,72 @@ class ChangeLocked(WalletError):
     """Too many wrong codes: this change has to be begun anew."""
 
     code = "change_locked"
+
+
+class WrongProof(WalletError):
+    """Something that was to prove the person is wrong."""
+
+    code = "wrong_proof"
+
+
+class TicketOver(WalletError):
+    """No such one-time page."""
+
+    code = "ticket_over"
+
+
+class TicketLocked(WalletError):
+    """Too many wrong answers: this page is over."""
+
+    code = "ticket_locked"
+
+
+class NoPassword(WalletError):
+    """The person has no payment password."""
+
+    code = "no_password"
+
+
+class PasswordShape(WalletError):
+    """No shape of a password."""
+
+    code = "password_shape"
+
+
+class PasswordWeak(WalletError):
+    """Too easily guessed."""
+
+    code = "password_weak"
+
+
+class PasswordUnchanged(WalletError):
+    """The new password is the present one."""
+
+    code = "password_unchanged"
+
+
+class IdentityUnknown(WalletError):
+    """Nothing is known by which the person could prove themselves without the password."""
+
+    code = "identity_unknown"
+
+
+class NoAuthenticator(WalletError):
+    """The person has no authenticator."""
+
+    code = "no_authenticator"
+
+
+class AuthenticatorThere(WalletError):
+    """The person has an authenticator already."""
+
+    code = "authenticator_there"
+
+
+class WrongAppCode(WalletError):
+    """The new authenticator shows another code."""
+
+    code = "wrong_app_code"
 
 
 BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletError.__subclasses__()}

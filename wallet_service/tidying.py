@@ -1,4 +1,4 @@
-"""Removing what is over: keys whose outcome nobody asks for again, notices that were sent or came too late."""
+"""Removing what is over: keys whose outcome nobody asks for again, notices that were sent or came too late, one-time pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Table, delete, func, select
 
 from wallet_service.context import Context
-from wallet_service.schema import outbox, replays
+from wallet_service.schema import outbox, replays, tickets
 
 KEPT = timedelta(days=7)  # an idempotency key is good for a day at least (as Stripe's); the brakes look back two days
 _BATCH = 5_000  # rows a transaction: a writer must not keep the others waiting
@@ -18,6 +18,7 @@ async def tidy(context: Context) -> None:
     before = context.now() - KEPT
     await _remove(context, replays, before)
     await _remove(context, outbox, before)
+    await _remove(context, tickets, before)
 
 
 async def _remove(context: Context, table: Table, before: datetime) -> None:

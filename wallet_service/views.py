@@ -120,6 +120,40 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """A one-time page that waits to be opened; the ``id`` alone opens nothing."""
+
+    id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticatorOffer:
+    """The secret of an authenticator to be set up: as the address in a QR code, and to be typed."""
+
+    uri: str = field(repr=False)
+    secret_text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """A one-time page: what for, whose, and what it asks.
+
+    ``asks`` names the answers: ``code`` (by SMS, once ``send_ticket_code`` was called), ``password`` (the present one),
+    ``second`` (of the authenticator, or a recovery code), ``id_number``, ``new`` (password), ``app_code`` (of the ``offer``).
+    """
+
+    purpose: str
+    person: str
+    phone_masked: str
+    asks: tuple[str, ...]
+    expires_at: datetime
+    tries_left: int
+    order: Order | None
+    offer: AuthenticatorOffer | None
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something to tell a person by one way out (``channel``: sms, mail, doors or held, see ``notices.toml``).
 

@@ -18,9 +18,11 @@ from wallet_service.commands import Transfer
 from wallet_service.context import CodeLimit, Context, LoginLimit, utc_now
 from wallet_service.database import Database, make_private_file, parse_url
 from wallet_service.errors import ConfigurationError
+from wallet_service.factor_face import FactorFace
 from wallet_service.keys import Keys
 from wallet_service.ledger import ensure_system_accounts
 from wallet_service.migrations import check, current, upgrade
+from wallet_service.passwords import Hasher, PasswordCost
 from wallet_service.profile import Profile, packaged_profiles, profile_of
 from wallet_service.randomness import Randomness
 from wallet_service.vaulting import open_vault
@@ -40,7 +42,7 @@ from wallet_service.views import (
 )
 
 
-class Wallet:
+class Wallet(FactorFace):
     """Accounts, ledger, orders, logins and notices behind typed methods; made by :meth:`open`.
 
     ``key`` (1-255 characters) names one wish: repeated with the same content it gives the same result, with other content
@@ -63,6 +65,7 @@ class Wallet:
         profiles: Mapping[str, Profile] | None = None,
         login_limit: LoginLimit | None = None,
         code_limit: CodeLimit | None = None,
+        password_cost: PasswordCost | None = None,
         sealing: bool = True,
         seal_after: float = 0.2,
     ) -> AsyncIterator[Wallet]:
@@ -80,7 +83,7 @@ class Wallet:
                 await _prepare(database)
                 vault = await open_vault(database, keys, random or Randomness(), clock)
                 shown = profiles if profiles is not None else packaged_profiles()
-                limits = login_limit or LoginLimit(), code_limit or CodeLimit()
+                limits = login_limit or LoginLimit(), code_limit or CodeLimit(), Hasher(keys, password_cost)
                 context = Context(database, keys, vault, shown, clock, random or Randomness(), *limits)
                 await ensure_system_accounts(context)
                 sealer = chain.Sealer(context, seal_after)
@@ -155,7 +158,7 @@ class Wallet:
         """Find the wallets that a contact's name, a phone or a wallet number means, from a wallet in ``city``."""
         return await people.find_payees(self._context, user_id, text, city=city)
 
-    # Changes and factors
+    # Changes
 
     async def start_change(self, user_id: int, purpose: changes.Purpose, *, key: str, phone: str | None = None) -> Change:
         """Send the code that proves a change to the person's phone, or to the new one; begun anew, the old code is dead."""

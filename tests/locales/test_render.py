@@ -28,7 +28,7 @@ from bot.messages import Kind
 from locales import Locale, LocaleError
 from locales.render import clock, moment, money
 from nlu import Interpreter
-from tests.bot.talk import WANG, Talk
+from tests.bot.talk import LI, WANG, Talk
 from tests.conftest import OpenDemo
 from wallet_service import errors
 from wallet_service.risk import packaged_rules
@@ -201,7 +201,7 @@ def responded(flows: Flows) -> set[str]:
 
 
 async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
-    """A log-in, a transfer, a change and ten wrong codes send every notice there is, each with the facts that its words read."""
+    """A log-in, a transfer, a first password and ten wrong codes send every notice there is, each with the facts that its words read."""
     async with open_demo() as app:
         kinds, say = set[str](), app.locale.say
 
@@ -218,7 +218,11 @@ async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
             await talk.say(f"给李娜转{amount}块")
             for code in range(5):
                 await talk.say(f"00000{code}")
-        await app.wallet.start_change(2, "old_phone", key="change")
+        ticket = await app.wallet.ticket(2, "set_password", key="page")
+        token = app.wallet.ticket_token(ticket.id)
+        await app.wallet.send_ticket_code(token)
+        await app.courier.drain()
+        await app.wallet.use_ticket(token, {"code": talk.code(LI), "new": "258046"})
         await app.courier.drain()
         notices = {name for name in app.locale.responses if name.startswith("utter_notice_")}
         assert notices == {kind for kind in kinds if kind.startswith("utter_notice_")}

@@ -18,12 +18,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.wallet_service import postgres
-from wallet_service import CodeLimit, Fen, LoginLimit, Notice, Order, Person, Transfer, Wallet, WalletError
+from wallet_service import CodeLimit, Fen, LoginLimit, Notice, Order, PasswordCost, Person, Transfer, Wallet, WalletError
 from wallet_service.database import parse_url
 from wallet_service.demo import load
 
 SECRET = "a secret for tests, long enough"
-LIMITS: dict[str, Any] = {"login_limit": LoginLimit(per_ten_minutes=3, per_day=5), "code_limit": CodeLimit(1_000, 1_000)}
+LIMITS: dict[str, Any] = {
+    "login_limit": LoginLimit(per_ten_minutes=3, per_day=5),
+    "code_limit": CodeLimit(1_000, 1_000),
+    "password_cost": PasswordCost(rounds=1, memory=8, lanes=1),
+}
 START = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)  # noon in Shanghai
 
 

@@ -80,8 +80,7 @@ class Courier:
             for way in WAYS:
                 lanes.create_task(self._serve(way), name=f"courier {way}")
             while True:
-                for bell in self._bells.values():
-                    bell.set()
+                self._ring()
                 try:
                     if self._clock() - tidied >= _TIDY:
                         tidied = self._clock()
@@ -91,6 +90,10 @@ class Courier:
                 except Exception as fault:  # the database may be away for a while; what waits, waits in it
                     log.error("sweeping stopped for a moment", fault=type(fault).__name__)
                 await self._wallet.wait_for_notices(_IDLE)
+
+    def _ring(self) -> None:
+        for bell in self._bells.values():
+            bell.set()
 
     async def _serve(self, way: str) -> None:
         while True:
@@ -111,6 +114,8 @@ class Courier:
         """Send some of what is due by one way, together; tell whether there was anything."""
         async with self._lanes[way]:
             notices = await self._wallet.claim_notices(_AT_ONCE.get(way, _USUALLY_AT_ONCE), way=way)
+            if notices and way == WAYS[0]:
+                self._ring()  # what was claimed there may have work for the others
             done = await asyncio.gather(*(self._send(notice) for notice in notices), return_exceptions=True)
         for fault in done:
             if fault is not None:

@@ -125,15 +125,20 @@ def notice_row(
 
 
 async def claim_notices(context: Context, limit: int, way: str | None) -> tuple[Notice, ...]:
-    """Take notices that are due by one way (or by any), oldest first, for a minute; nothing due costs one read."""
+    """Take notices that are due by one way (or by any), oldest first, for a minute; nothing due costs one read.
+
+    Whoever looks for the first of ``WAYS`` makes the rows of the others too, so that not everybody tries to.
+    """
     now = context.now()
     ways = WAYS if way is None else (way,)
+    unsplit = (_WHOLE,) if WAYS[0] in ways else ()
     due = {"now": now, "count": limit}
     async with context.database.read() as connection:
-        if (await connection.execute(_DUE, {**due, "ways": (*ways, _WHOLE), "count": 1})).first() is None:
+        if (await connection.execute(_DUE, {**due, "ways": ways + unsplit, "count": 1})).first() is None:
             return ()
     async with context.database.write() as connection:
-        await _split(connection, {**due, "ways": (_WHOLE,)})
+        if unsplit:
+            await _split(connection, {**due, "ways": unsplit})
         claimed = [row.id for row in await connection.execute(_CLAIM, {**due, "ways": ways, "until": now + LEASE})]
         found = await connection.execute(_DETAILS.where(outbox.c.id.in_(claimed)).order_by(outbox.c.id))
         rows = [dict(row) for row in found.mappings()]

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-WAYS = ("sms", "mail", "doors", "held")
+WAYS = ("sms", "mail", "doors", "held")  # the first is everybody's
 _FILE = Path(__file__).with_name("notices.toml")
 
 

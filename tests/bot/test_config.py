@@ -17,6 +17,7 @@ GOOD = {
 def test_good_settings_are_taken() -> None:
     """What is set is taken, what is not has its default, and nothing secret shows in the repr."""
     more = {"ZHANGGUI_CITY": "qingdao", "ZHANGGUI_PUBLIC_URL": "https://example.org/", "ZHANGGUI_REST_TOKEN": "hush-hush"}
+    more["ZHANGGUI_SMTP_URL"] = "smtps://u:hush-hush@mail.example?from=a@b.example"
     settings = read_settings(demo=False, cities=CITIES, environment={**GOOD, **more, "OTHER": "x"})
     assert (settings.city, settings.public_url, settings.secure) == ("qingdao", "https://example.org", True)
     assert settings.log_level == "warning"
@@ -44,6 +45,9 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("PUBLIC_URL", "https://"),
         ("TELEGRAM_API", "localhost:8081"),
         ("SMS_WEBHOOK_URL", "javascript:alert(1)"),
+        ("SMTP_URL", "mail.example"),
+        ("SMTP_URL", "smtp://u:p@mail.example"),
+        ("SMTP_URL", "smtp://u:p@mail.example?from=a@b.example&starttls=off"),
         ("TELEGRAM_TOKENS", "misspelt"),
         ("PORT", "8080"),
     ],
@@ -54,7 +58,7 @@ def test_a_wrong_setting_is_named(name: str, value: str, demo: bool) -> None:
     with pytest.raises(SettingsError, match=f"^ZHANGGUI_{name} ") as caught:
         read_settings(demo=demo, cities=CITIES, environment={**GOOD, f"ZHANGGUI_{name}": value})
     assert "\n" not in str(caught.value)
-    assert name != "SECRET_KEY" or value not in str(caught.value)
+    assert name not in ("SECRET_KEY", "SMTP_URL") or value not in str(caught.value)
 
 
 def test_the_demo_needs_nothing() -> None:

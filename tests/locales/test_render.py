@@ -201,7 +201,7 @@ def responded(flows: Flows) -> set[str]:
 
 
 async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
-    """A log-in, a transfer, a first password and ten wrong codes send every notice there is, each with the facts that its words read."""
+    """A log-in, a transfer, a first password and ten wrong codes send every notice, each with the facts that its words read."""
     async with open_demo() as app:
         kinds, say = set[str](), app.locale.say
 

@@ -20,6 +20,17 @@ import structlog
 
 from bot.config import Settings, SettingsError, read_settings
 
+_FAULTS_OF_SETTINGS = (  # told in one line; by name, since most of what raises them is imported only when it is needed
+    "ConfigurationError",
+    "SchemaError",
+    "SourceError",
+    "DataError",
+    "TelegramSetupError",
+    "ServiceUnavailable",
+    "InvalidPasswordError",  # as PostgreSQL says it
+    "InvalidCatalogNameError",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status: 0 done, 1 a check failed, 2 wrong use or settings."""
@@ -32,16 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as fault:
-        if type(fault).__name__ not in (
-            "ConfigurationError",
-            "SchemaError",
-            "SourceError",
-            "DataError",
-            "TelegramSetupError",
-            "OperationalError",
-        ):
+        if type(fault).__name__ not in _FAULTS_OF_SETTINGS:
             raise
-        print(str(fault).splitlines()[0], file=sys.stderr)
+        cause = f"the database cannot be used: {fault.__cause__}" if type(fault).__name__ == "ServiceUnavailable" else str(fault)
+        print(cause.splitlines()[0], file=sys.stderr)
         return 2
 
 

@@ -12,7 +12,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from wallet_service import Wallet, WalletError, from_environment
+from wallet_service import Wallet, WalletError, errors, from_environment
 
 Event = dict[str, Any]
 
@@ -86,6 +86,8 @@ class WalletAction(Action, ABC):
         turn = Turn(wallet, tracker, dispatcher)
         try:
             return await self.act(turn)
+        except errors.ServiceUnavailable:
+            raise  # the engine asks again with the same key, and knows whether an order was under way
         except WalletError as refusal:
             turn.say(f"utter_refused_{refusal.code}", **refusal.facts)
             return [SlotSet(slot, None) for slot in self.forgets.get(refusal.code, self.forgets.get("*", ()))]

@@ -1,5 +1,6 @@
 """One database for everything durable, shared by the wallet and the conversations.
 
+Whatever says that the database is away leaves here as ``service_unavailable``, a transaction's with what is known of its end.
 SQLite: WAL, synchronous=FULL, and one writer queue per process (an asyncio lock, then BEGIN IMMEDIATE, so that check and
 debit cannot be split by another writer). Plain reads run in autocommit: one statement, no BEGIN and no ROLLBACK round trip.
 PostgreSQL: ordinary transactions; the statements that decide about money lock their rows.
@@ -22,11 +23,12 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from wallet_service import driver
+from wallet_service import driver, outages
 from wallet_service.errors import ConfigurationError
 
 BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
 READERS = 4  # pooled read connections
+CONNECT_TIMEOUT = 5  # seconds until a server that does not answer counts as away
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
     "PRAGMA journal_mode = WAL",
@@ -91,7 +93,8 @@ class Database:
     def connect(url: URL) -> Database:
         """Make the engines for a URL; nothing is opened before the first statement."""
         if url.get_backend_name() != "sqlite":
-            return Database(create_async_engine(url, pool_pre_ping=True, hide_parameters=True))
+            patience = {"timeout": CONNECT_TIMEOUT}
+            return Database(create_async_engine(url, connect_args=patience, pool_pre_ping=True, hide_parameters=True))
         if url.database and not url.database.startswith(("file:", ":memory:")):
             with contextlib.suppress(OSError):  # SQLite itself says better what is wrong with a place
                 make_private_file(Path(url.database), b"")
@@ -128,8 +131,9 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection in autocommit, for statements that each stand alone."""
-        async with self._reader.connect() as connection:
-            yield connection
+        with outages.told():
+            async with self._reader.connect() as connection:
+                yield connection
         driver.let_go()
 
     @asynccontextmanager
@@ -138,25 +142,28 @@ class Database:
 
         The queue is not reentrant: don't call the wallet from inside the block, that task would wait for itself.
         """
-        async with AsyncExitStack() as stack:
-            if self.is_sqlite:
-                await stack.enter_async_context(self._queue)
-            yield await stack.enter_async_context(self._writer.begin())
+        with outages.told() as commit:
+            async with AsyncExitStack() as stack:
+                if self.is_sqlite:
+                    await stack.enter_async_context(self._queue)
+                yield await stack.enter_async_context(self._writer.begin())
+                commit.begun = True
         driver.let_go()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection on which several reads see one state, without stopping writers."""
-        if not self.is_sqlite:
-            async with self._writer.connect() as plain:
-                yield await plain.execution_options(isolation_level="REPEATABLE READ")
-            return
-        async with self._reader.connect() as connection:
-            await connection.exec_driver_sql("BEGIN")
-            try:
-                yield connection
-            finally:
-                await connection.exec_driver_sql("ROLLBACK")
+        with outages.told():
+            if self.is_sqlite:
+                async with self._reader.connect() as connection:
+                    await connection.exec_driver_sql("BEGIN")
+                    try:
+                        yield connection
+                    finally:
+                        await connection.exec_driver_sql("ROLLBACK")
+            else:
+                async with self._writer.connect() as plain:
+                    yield await plain.execution_options(isolation_level="REPEATABLE READ")
         driver.let_go()
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | invalid_key | | a key that is empty, longer than 255 characters or no text that can be kept |
 | invalid_note | limit | the note is longer than ``limit`` characters, or no text |
 | unknown_city | city | no profile of that name |
+| service_unavailable | unknown | the database is away or cannot write; ``unknown``: nobody knows whether it was done |
 | key_reused | | the key was used before with other content |
 | not_logged_in | | the actor token is missing, forged or of another conversation |
 | not_allowed | | the actor acts for somebody else |
@@ -112,6 +113,13 @@ class UnknownCity(WalletError):
     """No profile of that name."""
 
     code = "unknown_city"
+
+
+class ServiceUnavailable(WalletError):
+    """The database is away or cannot write. The one refusal that may not know whether money moved (``unknown``), and the one
+    that no key keeps: the same call with the same key is always safe, and gives the result."""
+
+    code = "service_unavailable"
 
 
 class KeyReused(WalletError):

@@ -16,6 +16,7 @@ from bot.channels import checks
 from bot.channels.checks import Fault
 from bot.channels.pages import words
 from bot.messages import Assistant, Inbound, Reply
+from wallet_service.errors import ServiceUnavailable
 
 log = structlog.get_logger()
 
@@ -156,7 +157,8 @@ def _telling_faults(handler: Handler) -> Handler:
             return _json({"error": words()[fault.word], "field": fault.field}, fault.status, told)
         except Exception as error:
             log.error("request failed", path=request.path, fault=type(error).__name__)
-            return _json({"error": words()["fault_internal"], "field": ""}, status=500)
+            away = isinstance(error, ServiceUnavailable)  # to be sent again, with the same message id
+            return _json({"error": words()["fault_internal"], "field": ""}, status=503 if away else 500)
 
     return answer
 

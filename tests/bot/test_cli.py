@@ -124,6 +124,12 @@ def test_a_database_that_cannot_be_is_named(run: Run, settings: dict[str, str]) 
     refused(run("db", "upgrade", **{**settings, "DATABASE_URL": "mysql://x/y"}), "mysql")
 
 
+def test_a_database_out_of_reach_is_named(run: Run, settings: dict[str, str]) -> None:
+    """A file in a folder that is not there, and a server that does not answer, are told in one line."""
+    refused(run("db", "upgrade", **{**settings, "DATABASE_URL": "sqlite:////no/such/folder/x.db"}), "database", "unable to open")
+    refused(run("db", "upgrade", **{**settings, "DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}), "database", "127.0.0.1")
+
+
 def test_a_port_in_use_is_named(run: Run) -> None:
     """Two servers on one port: the second says so."""
     with socket.socket() as taken:

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bot.channels.rest import RestDoor
 from bot.messages import Reply
+from wallet_service.errors import ServiceUnavailable
 
 PATH = "/webhooks/rest/webhook"
 AUTH = {"Authorization": "Bearer s3cret"}
@@ -114,13 +115,16 @@ async def test_waiting_pushes_come_before_the_replies(server, scripted):
     assert texts == [["到账提醒", "echo 嗯"], ["echo 嗯"]]
 
 
-async def test_a_failing_turn_keeps_what_waits(server, scripted):
-    """A turn that fails answers one sentence without a trace, and loses no waiting push."""
-    scripted.script["坏"] = RuntimeError("secret detail")
+@pytest.mark.parametrize(
+    ("fault", "status"), [(RuntimeError("secret detail"), 500), (ServiceUnavailable(unknown=True), 503)], ids=["fault", "away"]
+)
+async def test_a_failing_turn_keeps_what_waits(server, scripted, fault, status):
+    """A turn that fails answers one sentence without a trace, and loses no waiting push; a database that is away says so."""
+    scripted.script["坏"] = fault
     scripted.waiting["rest", "s1"] = [Reply("到账提醒")]
     client = await server.start()
     answer = await client.post(PATH, json={"sender": "s1", "message": "坏"}, headers=AUTH)
-    assert answer.status == 500
+    assert answer.status == status
     assert "secret detail" not in await answer.text()
     assert (await answer.json())["error"]
     assert scripted.waiting["rest", "s1"]

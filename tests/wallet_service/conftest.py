@@ -141,14 +141,33 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Callable[[str], str]]:
-    """A PostgreSQL server with the demo in a database named ``demo``; gives the URL of a database by its name."""
+def quick_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server in memory with the demo in a database named ``demo``."""
+    with _server_with_demo(durable=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql(quick_server: postgres.Server) -> Callable[[str], str]:
+    """Give the URL of a database on the server by its name."""
+    return quick_server.url
+
+
+@pytest.fixture(scope="session")
+def durable_server() -> Iterator[postgres.Server]:
+    """One that writes through to the disk, for tests that stop it in the middle of things."""
+    with _server_with_demo(durable=True) as running:
+        yield running
+
+
+@contextmanager
+def _server_with_demo(*, durable: bool) -> Iterator[postgres.Server]:
     pytest.importorskip("asyncpg")
     try:
-        with postgres.server() as running:
-            asyncio.run(_sql_on(running.url("postgres"), "CREATE DATABASE demo"))
+        with postgres.server(durable=durable) as running:
+            asyncio.run(sql_on(running.url("postgres"), "CREATE DATABASE demo"))
             asyncio.run(_load_demo(running.url("demo")))
-            yield running.url
+            yield running
     except postgres.Missing as reason:
         pytest.skip(str(reason))
 
@@ -158,7 +177,7 @@ async def _load_demo(url: str) -> dict[str, int]:
         return await load(wallet)
 
 
-async def _sql_on(url: str, statement: str) -> None:
+async def sql_on(url: str, statement: str) -> None:
     """Run one statement outside any transaction."""
     engine = create_async_engine(parse_url(url), isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
@@ -171,7 +190,7 @@ def new_database(postgresql: Callable[[str], str]) -> Callable[[str, str | None]
     """Makes a database on the server, empty or a copy of another, and gives its URL."""
 
     def create(name: str, template: str | None) -> str:
-        asyncio.run(_sql_on(postgresql("postgres"), f"CREATE DATABASE {name} TEMPLATE {template or 'template1'}"))
+        asyncio.run(sql_on(postgresql("postgres"), f"CREATE DATABASE {name} TEMPLATE {template or 'template1'}"))
         return postgresql(name)
 
     return create
@@ -194,12 +213,12 @@ async def till(
         url = f"sqlite:///{tmp_path / 'wallet.db'}"
         shutil.copy(source, tmp_path / "wallet.db")
     else:
-        await _sql_on(server("postgres"), f"CREATE DATABASE {name} TEMPLATE demo")
+        await sql_on(server("postgres"), f"CREATE DATABASE {name} TEMPLATE demo")
         url = server(name)
     async with Wallet.open(url, secret=SECRET, clock=clock, **LIMITS) as wallet:
         yield Till(wallet, clock, ids, url)
     if server is not None:
-        await _sql_on(server("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+        await sql_on(server("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,320 @@
+"""The database away, locked, full, read-only, cut off in the middle: a typed refusal, nothing twice, and all well afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.wallet_service import postgres
+from tests.wallet_service.conftest import LIMITS, SECRET, Clock, Till, sql_on
+from tests.wallet_service.wire import Wire, wire
+from wallet_service import Fen, Transfer, Wallet, WalletError
+from wallet_service.errors import ServiceUnavailable
+
+NOTHING_DONE = {"unknown": False}
+
+
+async def database_on(server: postgres.Server) -> str:
+    """Make a copy of the demo's database; give its name."""
+    name = f"f{uuid4().hex}"
+    await sql_on(server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE demo")
+    return name
+
+
+@pytest.fixture
+async def far(
+    quick_server: postgres.Server, demo_file: tuple[Path, dict[str, int]], clock: Clock
+) -> AsyncIterator[tuple[Till, Wire]]:
+    """The demo wallet on a PostgreSQL server at the other end of a wire that tests can cut."""
+    name = await database_on(quick_server)
+    folder = quick_server.folder / name[:8]  # a socket's path must be short
+    folder.mkdir()
+    async with wire(quick_server.folder, folder) as carrier:
+        url = f"postgresql://postgres@/{name}?host={folder}"
+        async with Wallet.open(url, secret=SECRET, clock=clock, sealing=False, **LIMITS) as wallet:
+            yield Till(wallet, clock, demo_file[1], url), carrier
+
+
+@pytest.fixture
+async def durable(durable_server: postgres.Server, demo_file: tuple[Path, dict[str, int]], clock: Clock) -> AsyncIterator[Till]:
+    """The demo wallet on a PostgreSQL server that tests stop and start."""
+    url = durable_server.url(await database_on(durable_server))
+    async with Wallet.open(url, secret=SECRET, clock=clock, **LIMITS) as wallet:
+        yield Till(wallet, clock, demo_file[1], url)
+
+
+def everything(till: Till, order_id: int) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Give a call of every method that needs the database."""
+    wallet, actor, key = till.wallet, till.ids["王小明"], "while it was away"
+    return {
+        "person": lambda: wallet.person(actor),
+        "contact_names": lambda: wallet.contact_names(actor),
+        "find_payees": lambda: wallet.find_payees(actor, "李娜", city="xiamen"),
+        "balance": lambda: wallet.balance(actor),
+        "history": lambda: wallet.history(actor),
+        "order": lambda: wallet.order(order_id, actor=actor),
+        "claim_notices": wallet.claim_notices,
+        "notice_sent": lambda: wallet.notice_sent(1),
+        "notice_failed": lambda: wallet.notice_failed(1, till.clock.now),
+        "tidy": wallet.tidy,
+        "verify": wallet.verify,
+        "seal": wallet.seal,
+        "start_login": lambda: wallet.start_login("13800000003", key=key),
+        "open_wallet": lambda: wallet.open_wallet(actor, "xiamen", key=key),
+        "authorize": lambda: wallet.authorize(order_id, "000000", actor=actor, key=key),
+        "resend_code": lambda: wallet.resend_code(order_id, actor=actor, key=key),
+        "cancel": lambda: wallet.cancel(order_id, actor=actor, key=key),
+    }
+
+
+async def outcome(call: Awaitable[object]) -> object:
+    """Give the result of a call, or the code of its refusal."""
+    try:
+        return await call
+    except WalletError as refusal:
+        return refusal.code
+
+
+# --- PostgreSQL goes away and comes back ---
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_a_server_that_is_stopped(durable, durable_server, refused, mode) -> None:
+    """Every call is refused as such, by name, and nothing is kept of it; when the server is back the same wallet goes on."""
+    till, order = durable, await durable.propose("王小明", "李娜", 100)
+    calls = everything(till, order.id)
+    await asyncio.to_thread(durable_server.stop, mode)
+    try:
+        for call in calls.values():
+            with refused("service_unavailable", **NOTHING_DONE):
+                await call()
+    finally:
+        await asyncio.to_thread(durable_server.start)
+    assert (await till.authorize("王小明", order, key="while it was away")).status == "posted"
+    assert await till.held_by("王小明") == 499_900
+    assert {name: got for name, call in calls.items() if (got := await outcome(call())) == "service_unavailable"} == {}
+    assert (await till.wallet.verify()).ok
+
+
+async def test_sealing_and_notices_go_on_after_an_outage(durable, durable_server, refused) -> None:
+    """What was posted before is sealed, what was to be told is told, without anybody restarting anything."""
+    await durable.transfer("王小明", "李娜", 100)
+    await asyncio.to_thread(durable_server.stop)
+    with refused("service_unavailable", **NOTHING_DONE):
+        await durable.wallet.claim_notices()
+    await asyncio.sleep(0.3)  # in which the sealer tries in vain
+    await asyncio.to_thread(durable_server.start)
+    report = await durable.wallet.verify()
+    while report.sealed < report.entries:
+        await asyncio.sleep(0.05)
+        report = await durable.wallet.verify()
+    assert (durable.wallet.chain_fault, report.faults) == (None, ())
+    assert {notice.kind for notice in await durable.collect()} == {"payment_posted", "money_received"}
+
+
+async def test_an_opening_without_a_server_is_refused(tmp_path) -> None:
+    """By the same name, whether the socket is missing or nobody listens at the port."""
+    for url in (f"postgresql://postgres@/x?host={tmp_path}", "postgresql://postgres@127.0.0.1:1/x"):
+        with pytest.raises(WalletError) as refusal:
+            async with Wallet.open(url, secret=SECRET):
+                pass
+        assert refusal.value.code == "service_unavailable"
+
+
+# --- the answer of the server is lost ---
+
+
+class Step:
+    """One keyed operation: what has to be there before it, the call itself, and how often it has left its mark."""
+
+    def __init__(self, till: Till) -> None:
+        self.till, self.wallet, self.actor = till, till.wallet, till.ids["王小明"]
+        self.phones = (f"139{number:08d}" for number in range(10**8))
+
+    async def before(self, name: str) -> tuple[object, ...]:
+        """Make what the operation needs."""
+        if name in ("authorize", "resend_code", "cancel"):
+            order = await self.till.propose("王小明", "李娜", 1)
+            return order.id, await self.till.code(order)
+        if name == "propose":
+            return (Transfer(self.actor, await self.till.number("李娜"), Fen(1)),)
+        phone = next(self.phones)
+        if name == "start_login":
+            return (phone,)
+        if name == "open_wallet":
+            return ((await self.till.newcomer(phone)).id,)
+        challenge = await self.wallet.start_login(phone, key=self.till.key())
+        code = await self.till.code()
+        if name == "open_account":
+            await self.wallet.finish_login(challenge.id, code, key=self.till.key())
+        return challenge.id, code
+
+    def call(self, name: str, given: tuple[object, ...], key: str) -> Awaitable[object]:
+        """Do it."""
+        if name == "propose":
+            return self.wallet.propose(*given, actor=self.actor, key=key)
+        if name == "authorize":
+            return self.wallet.authorize(*given, actor=self.actor, key=key)
+        if name in ("resend_code", "cancel"):
+            return getattr(self.wallet, name)(given[0], actor=self.actor, key=key)
+        if name == "open_account":
+            return self.wallet.open_account(given[0], city="xiamen", key=key)
+        if name == "open_wallet":
+            return self.wallet.open_wallet(given[0], "lanzhou", key=key)
+        return getattr(self.wallet, name)(*given[: 2 if name == "finish_login" else 1], key=key)
+
+    async def marks(self, name: str) -> int:
+        """Count what such operations have done so far."""
+        ((count,),) = await self.till.sql(MARKS[name])
+        return int(count)
+
+
+MARKS = {
+    "propose": "SELECT COUNT(*) FROM outbox WHERE kind = 'payment_code'",
+    "authorize": "SELECT COUNT(*) FROM entries",
+    "resend_code": "SELECT SUM(counter) FROM orders",
+    "cancel": "SELECT COUNT(*) FROM orders WHERE status = 'cancelled'",
+    "start_login": "SELECT COUNT(*) FROM challenges",
+    "finish_login": "SELECT COUNT(*) FROM challenges WHERE status <> 'open'",
+    "open_account": "SELECT COUNT(*) FROM users",
+}
+
+
+@pytest.mark.parametrize("name", MARKS)
+async def test_a_wire_cut_at_every_message(far, name) -> None:
+    """Wherever the connection breaks: what is said to be undone is undone, and the same key gives the one result of the one
+    time that it was done."""
+    till, carrier = far
+    step, message, cut = Step(till), 0, True
+    while cut:
+        # the server does what each message in turn says, and its answer is lost; only one commit does not even get there
+        where = {"at": message, "delivered": True} if message else {"at": b"COMMIT", "delivered": False}
+        cut = await _done_once(step, name, carrier, where)
+        message += 1
+    assert message > 5
+    assert (await till.wallet.verify()).ok
+
+
+async def _done_once(step: Step, name: str, carrier: Wire, where: dict[str, Any]) -> bool:
+    """Do an operation over a wire that may break, and again with its key; tell whether it broke."""
+    given, key, marks = await step.before(name), step.till.key(), await step.marks(name)
+    carrier.cut(**where)
+    try:
+        result = await step.call(name, given, key)
+    except ServiceUnavailable as error:
+        result = error
+    cut = carrier.mend()
+    if isinstance(result, ServiceUnavailable) and not result.facts["unknown"]:
+        assert await step.marks(name) == marks
+    again = await step.call(name, given, key)
+    assert isinstance(result, ServiceUnavailable) or result == again
+    assert await step.marks(name) == marks + 1
+    return cut
+
+
+# --- SQLite's file cannot be written ---
+
+
+@contextmanager
+def held_by_another_process(path: Path) -> Iterator[None]:
+    """Let another process keep the file's write lock."""
+    program = (
+        "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], isolation_level=None); held.execute('BEGIN IMMEDIATE');"
+        "print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            other.stdout.readline()
+            yield
+        finally:
+            other.communicate()
+
+
+async def test_a_file_locked_by_another_process(till, refused) -> None:
+    """Reads go on, writes are refused when the wait is over, and the same keys work as soon as the lock is gone."""
+    order = await till.propose("王小明", "李娜", 100)
+    code = await till.code(order)
+    await till.sql("PRAGMA busy_timeout = 100")  # ms
+    with held_by_another_process(till.path):
+        assert await till.held_by("王小明") == 500_000
+        with refused("service_unavailable", **NOTHING_DONE):
+            await till.authorize("王小明", order, code, key="locked")
+        with refused("service_unavailable", **NOTHING_DONE):
+            await till.propose("王小明", "李娜", 100)
+    assert (await till.authorize("王小明", order, code, key="locked")).status == "posted"
+    assert (await till.wallet.verify()).ok
+
+
+async def test_a_short_lock_is_waited_for(till) -> None:
+    """Another process that writes for a moment is no outage."""
+    order = await till.propose("王小明", "李娜", 100)
+    code = await till.code(order)
+    with held_by_another_process(till.path):
+        waiting = asyncio.create_task(till.authorize("王小明", order, code))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    assert (await waiting).status == "posted"
+
+
+async def test_a_full_disk(till) -> None:
+    """A file that cannot grow: refused as an outage, nothing is kept, and all goes on when there is room again."""
+    orders = [await till.propose("王小明", "李娜", 100 + number) for number in range(3)]
+    codes = [await till.code(order) for order in orders]
+    await till.sql("PRAGMA max_page_count = 1")
+    note, refusals = "x" * 100, 0
+    for number in range(200):  # a full file still has room in its last pages
+        seen = await outcome(till.propose("王小明", "李娜", 100, note=note, key=f"full/{number}"))
+        refusals += seen == "service_unavailable"
+        if refusals > 3:
+            break
+    assert refusals > 3
+    assert await till.held_by("王小明") == 500_000
+    await till.sql("PRAGMA max_page_count = 1073741823")
+    for order, code in zip(orders, codes, strict=True):
+        assert (await till.authorize("王小明", order, code)).status == "posted"
+    assert (await till.wallet.verify()).ok
+
+
+async def test_a_file_that_may_not_be_written(till, refused) -> None:
+    """Balances are shown, nothing else is done."""
+    async with Wallet.open(f"sqlite:///file:{till.path}?mode=ro&uri=true", secret=SECRET, clock=till.clock) as reader:
+        assert (await reader.balance(till.ids["王小明"])).available == 500_000
+        with refused("service_unavailable", **NOTHING_DONE):
+            await reader.start_login("13800000001", key=till.key())
+        assert (await reader.verify()).ok
+
+
+async def test_a_disk_that_fails_under_the_commit(till) -> None:
+    """The log cannot be written any further, in the middle of a page: whatever was said of it, the key gives one result."""
+    outcomes = set()
+    for number in range(12):
+        order = await till.propose("王小明", "李娜", 100)
+        code, key = await till.code(order), till.key()
+        log = Path(f"{till.path}-wal").stat().st_size
+        with longest_file(log + 16_000 * number):
+            seen = await outcome(till.authorize("王小明", order, code, key=key))
+        posted = await till.authorize("王小明", order, code, key=key)
+        outcomes.add("the receipt" if seen == posted else seen)
+    assert "service_unavailable" in outcomes <= {"service_unavailable", "the receipt"}
+    assert await till.held_by("王小明") == 500_000 - 12 * 100
+    assert (await till.wallet.verify()).ok
+
+
+@contextmanager
+def longest_file(size: int) -> Iterator[None]:
+    """Let this process write no file beyond a size in bytes; Python has the signal ignored that would end it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -250,7 +250,7 @@ async def _verify() -> int:
     path = urlsplit(settings.database_url).path[1:]
     if settings.database_url.startswith("sqlite") and not await asyncio.to_thread(Path(path).exists):
         raise SettingsError(f"ZHANGGUI_DATABASE_URL names {path or 'no file'}, which does not exist")
-    async with Wallet.open(settings.database_url, secret=settings.secret_key, sealing=False) as wallet:
+    async with Wallet.open(settings.database_url, secret=settings.secret_key, working=False) as wallet:
         report = await wallet.verify()
     for fault in report.faults[:1]:
         print(f"FAULT {fault.check} at {fault.where}: {fault.detail}")

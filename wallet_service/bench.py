@@ -14,6 +14,7 @@ from wallet_service.context import CodeLimit, Context
 from wallet_service.ledger import new_account
 from wallet_service.money import Fen
 from wallet_service.numbers import new_wallet_number
+from wallet_service.orders import new_order
 from wallet_service.people import phone_index
 from wallet_service.randomness import Randomness
 from wallet_service.schema import accounts, users
@@ -80,7 +81,8 @@ async def _client(
         payee = people[1 + turn % (WALLETS - 1)] if hot else people[(turn + 1) % WALLETS]
         key = f"bench/{number}/{turn}"
         order = await wallet.propose(Transfer(payer[0], payee[2], Fen(1)), actor=payer[0], key=f"{key}/propose")
-        signed = {"actor_id": payer[0], "payer_id": payer[1], "payee_id": payee[1], "amount": 1, "fee": 0, "nonce": _NONCE}
+        parties = {"actor_id": payer[0], "payer_id": payer[1], "payee_id": payee[1], "amount": 1}
+        signed = new_order(**parties, nonce=_NONCE)
         code = wallet.context.keys.code(ORDER_CODE, order_text("transfer", signed), 0)
         await wallet.authorize(order.id, code, actor=payer[0], key=f"{key}/authorize")
         took.append(time.perf_counter() - started)

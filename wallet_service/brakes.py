@@ -17,7 +17,7 @@ from wallet_service import errors
 from wallet_service.codes import TRIES
 from wallet_service.context import CodeLimit, Context, LoginLimit
 from wallet_service.outbox import notice_row
-from wallet_service.schema import accounts, challenges, orders, outbox, users
+from wallet_service.schema import challenges, outbox, users
 
 LOCKS = (None, timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(days=1))  # after 5, 10, 15, 20, 25 …
 _TEN_MINUTES, _DAY = timedelta(minutes=10), timedelta(days=1)
@@ -72,20 +72,10 @@ async def check_payment_codes(context: Context, connection: AsyncConnection, use
     await _check_rate(connection, _PAYMENT_CODES, context.code_limit, now, who=user_id)
 
 
-async def hold(context: Context, connection: AsyncConnection, user_id: int, order_id: int | None = None) -> None:
-    """Keep a person, and the accounts of their order, to this transaction; always in this order, so that none waits in a circle.
-
-    SQLite has one writer, who needs no locks. Fee accounts are locked after these, by whoever posts to them.
-    """
-    if context.database.is_sqlite:
-        return
-    await connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
-    if order_id is None:
-        return
-    own = (orders.c.id == order_id) & (orders.c.actor_id == user_id)
-    sides = select(orders.c.payer_id).where(own).union(select(orders.c.payee_id).where(own))
-    touched = select(accounts.c.id).where(accounts.c.id.in_(sides)).order_by(accounts.c.id)
-    await connection.execute(touched.with_for_update(key_share=True))
+async def hold(context: Context, connection: AsyncConnection, user_id: int) -> None:
+    """Keep a person to this transaction, before anything else of theirs; SQLite has one writer, who needs no locks."""
+    if not context.database.is_sqlite:
+        await connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
 
 
 def check_lock(locked_until: datetime | None, now: datetime) -> None:

@@ -10,15 +10,15 @@ from typing import Any
 from sqlalchemy import Table, bindparam, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service.authorizing import receipt_no
 from wallet_service.codes import CODE_LIFE, confirmation
 from wallet_service.context import Context
 from wallet_service.ledger import Book, post
 from wallet_service.limits import SPENDING, Spending
 from wallet_service.orders import new_order
+from wallet_service.posting import receipt_no
 from wallet_service.schema import orders
 
-_NOTHING = Spending(0, 0, 0, 0)
+_NOTHING = Spending()
 _DONE = ("authorised_at", "posted_at", "posted_amount", "receipt_no", "code_hash", "spent_day")
 _POSTED = update(orders).where(orders.c.id == bindparam("order"))
 _POSTED = _POSTED.values(status="posted", **{name: bindparam(f"new_{name}") for name in _DONE})
@@ -55,9 +55,9 @@ async def post_movements(context: Context, connection: AsyncConnection, movement
         book.move(order_id, movement.kind, debit=debit, credit=movement.credit, amount=amount, at=at)
         day = 0
         if movement.kind in SPENDING:
-            spent[debit] = spent.get(debit, _NOTHING).plus(amount, at)
+            spent[debit] = spent.get(debit, _NOTHING).at(at).plus(amount)
             day = spent[debit].day
-        proof = confirmation(context.keys, order_id, row, at)
+        proof = confirmation(context.keys, order_id, row, at, amount)
         done = (at, at, amount, receipt_no(order_id, at), proof, day)
         posted.append({"order": order_id, **{f"new_{name}": value for name, value in zip(_DONE, done, strict=True)}})
     await connection.execute(_POSTED, posted)

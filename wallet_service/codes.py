@@ -15,7 +15,7 @@ CODE_LIFE = timedelta(minutes=5)
 ORDER_CODE = "order-code"
 LOGIN_CODE = "login-code"
 CHANGE_CODE = "change-code"
-_ORDER_FIELDS = ("actor_id", "payer_id", "payee_id", "amount", "fee")
+_ORDER_FIELDS = ("actor_id", "payer_id", "payee_id", "amount", "fee", "method", "card_id", "bill_id", "refunds_id", "delay")
 
 
 def order_text(kind: str, order: Mapping[str, Any]) -> str:
@@ -23,9 +23,9 @@ def order_text(kind: str, order: Mapping[str, Any]) -> str:
     return "|".join([kind, *(str(order[name]) for name in _ORDER_FIELDS), order["nonce"].hex()])
 
 
-def confirmation(keys: Keys, order_id: int, order: Mapping[str, Any], posted_at: datetime) -> bytes:
-    """Give the proof, kept in place of the code's hash, that exactly this order was confirmed and posted by who has the key."""
-    return keys.mac("confirmed", f"{order_id}|{posted_at.isoformat()}|{order_text(order['kind'], order)}".encode())
+def confirmation(keys: Keys, order_id: int, order: Mapping[str, Any], posted_at: datetime, amount: int) -> bytes:
+    """Give the proof, kept in place of the code's hash, that exactly this order was posted, with ``amount`` fen, by us."""
+    return keys.mac("confirmed", f"{order_id}|{posted_at.isoformat()}|{amount}|{order_text(order['kind'], order)}".encode())
 
 
 def login_text(phone: str, nonce: bytes) -> str:

@@ -8,9 +8,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from wallet_service.database import Database
 from wallet_service.keys import Keys
+from wallet_service.outside import Outside
 from wallet_service.passwords import Hasher
 from wallet_service.profile import Profile
 from wallet_service.randomness import Randomness
+from wallet_service.schema import orders
+from wallet_service.sets import Ids
 from wallet_service.vault import Vault
 
 SHANGHAI = timezone(timedelta(hours=8), "Asia/Shanghai")  # no daylight saving since 1991; needs no time-zone database
@@ -58,8 +61,10 @@ class Context:
     login_limit: LoginLimit
     code_limit: CodeLimit
     hasher: Hasher
+    outside: Mapping[str, Outside] = field(default_factory=dict)  # "bank", "biller" → the channel outside
     system: dict[tuple[str, str], int] = field(default_factory=dict)  # (city, kind) → id of a system account
     newest: Newest = field(default_factory=Newest)
+    order_ids: Ids = field(default_factory=lambda: Ids(orders))
 
     def now(self) -> datetime:
         """Give the present moment in UTC, in whole milliseconds as the database keeps it."""

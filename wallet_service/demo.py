@@ -19,7 +19,7 @@ from wallet_service.chain import seal_on
 from wallet_service.context import SHANGHAI, Context, day_start
 from wallet_service.ledger import new_account
 from wallet_service.limits import day_number
-from wallet_service.numbers import new_wallet_number
+from wallet_service.numbers import new_merchant_number, new_wallet_number
 from wallet_service.people import phone_index
 from wallet_service.schema import accounts, billers, bills, contacts, users
 from wallet_service.wallet import Wallet
@@ -91,7 +91,9 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
             number = new_wallet_number(code, context.random.below)
             named[city, phone] = new_account("wallet", city, user_id=user_id, number=number)
         for index, name in enumerate(data["merchants"][city], start=1):
-            named[city, f"merchant {index}"] = new_account("merchant", city, name=name)
+            named[city, f"merchant {index}"] = new_account(
+                "merchant", city, name=name, number=new_merchant_number(code, context.random.below)
+            )
         for biller in data["billers"]:
             name = biller["name"].format(city=data["city_names"][city])
             named[city, biller["service"]] = new_account("biller", city, name=name)

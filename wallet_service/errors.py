@@ -31,6 +31,19 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | payee_limit_exceeded | | the payee's wallet may not hold that much (no figure is told) |
 | self_transfer | | payer and payee are one person |
 | single_limit_exceeded | amount, limit, lifted_by | above the limit of one payment |
+| balance_limit_exceeded | amount, limit, balance, left, lifted_by | one's own wallet may not hold that much |
+| static_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day for static codes |
+| uncoded_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day without a code |
+| second_factor_needed | amount, limit, used, left, resets_at, lifted_by | more than the code alone confirms in a day |
+| second_factor_missing | | the order's second factor was not proven yet; the order stays open |
+| wallet_closing | city | the person's account is being closed, or is closed |
+| invalid_delay | delays | not one of the delays (seconds) that are offered |
+| card_not_found | | no such bound card of this person, or not of the kind that it takes |
+| bill_not_found | | no such bill |
+| bill_paid | | the bill is paid, or its payment is under way |
+| channel_missing | outside | the bank or biller is not connected here |
+| not_recallable | status | the order arrived already, or cannot be called back |
+| refund_too_much | amount, left | more than is left of the payment |
 | daily_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day |
 | yearly_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the year |
 | surname_needed | name_masked | the first payment to a stranger: the payee's family name is to be confirmed |
@@ -360,6 +373,84 @@ class WrongAppCode(WalletError):
     """The new authenticator shows another code."""
 
     code = "wrong_app_code"
+
+
+class BalanceLimitExceeded(WalletError):
+    """One's own wallet may not hold that much."""
+
+    code = "balance_limit_exceeded"
+
+
+class StaticLimitExceeded(WalletError):
+    """Above what is left of the day for static codes."""
+
+    code = "static_limit_exceeded"
+
+
+class UncodedLimitExceeded(WalletError):
+    """Above what is left of the day without a code."""
+
+    code = "uncoded_limit_exceeded"
+
+
+class SecondFactorNeeded(WalletError):
+    """More in a day than the code alone confirms, and no second factor is set."""
+
+    code = "second_factor_needed"
+
+
+class SecondFactorMissing(WalletError):
+    """The order's second factor was not proven yet."""
+
+    code = "second_factor_missing"
+
+
+class WalletClosing(WalletError):
+    """The person's account is being closed, or is closed."""
+
+    code = "wallet_closing"
+
+
+class InvalidDelay(WalletError):
+    """Not one of the delays that are offered."""
+
+    code = "invalid_delay"
+
+
+class CardNotFound(WalletError):
+    """No such bound card of this person."""
+
+    code = "card_not_found"
+
+
+class BillNotFound(WalletError):
+    """No such bill."""
+
+    code = "bill_not_found"
+
+
+class BillPaid(WalletError):
+    """The bill is paid, or its payment is under way."""
+
+    code = "bill_paid"
+
+
+class ChannelMissing(WalletError):
+    """The bank or biller is not connected here."""
+
+    code = "channel_missing"
+
+
+class NotRecallable(WalletError):
+    """The order arrived already, or cannot be called back."""
+
+    code = "not_recallable"
+
+
+class RefundTooMuch(WalletError):
+    """More than is left of the payment."""
+
+    code = "refund_too_much"
 
 
 BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletError.__subclasses__()}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
@@ -42,7 +42,8 @@ def _decode(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _restore(outcome: dict[str, Any]) -> Any:
+def restore(outcome: dict[str, Any]) -> Any:
+    """Give what an outcome says, or raise the refusal that it was."""
     if "error" in outcome:
         raise errors.BY_CODE[outcome["error"]](**outcome["facts"])
     if "view" not in outcome:
@@ -51,8 +52,37 @@ def _restore(outcome: dict[str, Any]) -> Any:
     return view(**{name: _decode(value) for name, value in outcome["value"].items()})
 
 
-def _is_lost_race(error: DBAPIError) -> bool:
+def shown(result: object) -> dict[str, Any]:
+    """Write a result down as an outcome."""
+    return {} if result is None else {"view": type(result).__name__, "value": _encode(result)}
+
+
+def is_lost_race(error: DBAPIError) -> bool:
+    """Tell whether a transaction failed only because another one was faster."""
     return getattr(error.orig, "sqlstate", None) in _LOST_RACES
+
+
+async def rest_before(context: Context, attempt: int) -> None:
+    """Wait a moment of chance before a further attempt: the losers of one race must not meet in the next."""
+    most = int(_PAUSE * 1000 * 2 ** (attempt - 1))
+    await asyncio.sleep(context.random.below(most) / 1000)
+
+
+class Outcome(NamedTuple):
+    """What is kept of a key: the keyed hash of its inputs, and what came of them."""
+
+    digest: bytes
+    outcome: str
+
+
+def digest_of(context: Context, operation: str, scope: int, key: str, inputs: object) -> bytes:
+    """Give the keyed hash of what a key stands for; a key or a person that cannot be is refused."""
+    if not is_text(key) or not 1 <= len(key) <= LONGEST_KEY:
+        raise errors.InvalidKey
+    if scope != NOBODY and not is_id(scope):
+        raise errors.NotLoggedIn
+    content = json.dumps([operation, inputs], separators=(",", ":"), default=str)
+    return context.keys.mac("replay", content.encode())
 
 
 async def once(
@@ -62,20 +92,14 @@ async def once(
 
     A :class:`WalletError` raised by ``work`` is an outcome: what was written before it is kept, and so is the refusal.
     """
-    if not is_text(key) or not 1 <= len(key) <= LONGEST_KEY:
-        raise errors.InvalidKey
-    if scope != NOBODY and not is_id(scope):
-        raise errors.NotLoggedIn
-    content = json.dumps([operation, inputs], separators=(",", ":"), default=str)
-    digest = context.keys.mac("replay", content.encode())
+    digest = digest_of(context, operation, scope, key, inputs)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return await _attempt(context, scope, key, digest, work)
         except DBAPIError as error:
-            if attempt == ATTEMPTS or not _is_lost_race(error):
+            if attempt == ATTEMPTS or not is_lost_race(error):
                 raise
-            most = int(_PAUSE * 1000 * 2**attempt)  # the losers of one race must not meet in the next
-            await asyncio.sleep(context.random.below(most) / 1000)
+            await rest_before(context, attempt + 1)
     raise AssertionError("unreachable")
 
 
@@ -90,12 +114,12 @@ async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: 
             known = (await connection.execute(kept)).one()
             if known.digest != digest:
                 raise errors.KeyReused
-            result: T = _restore(json.loads(known.outcome))
+            result: T = restore(json.loads(known.outcome))
             return result
         outcome: dict[str, Any]
         try:
             result = await work(connection)
-            outcome = {} if result is None else {"view": type(result).__name__, "value": _encode(result)}
+            outcome = shown(result)
         except errors.WalletError as error:
             refusal = error
             outcome = {"error": error.code, "facts": error.facts}

@@ -31,9 +31,24 @@ def new_wallet_number(city_code: str, random_below: Callable[[int], int]) -> str
     return body + _check_digit(body)
 
 
+def new_merchant_number(city_code: str, random_below: Callable[[int], int]) -> str:
+    """Make a merchant's number: of the same form, with a leading 9."""
+    body = f"9{city_code}{random_below(_RANDOM_SPAN):09d}"
+    return body + _check_digit(body)
+
+
 def is_wallet_number(text: str) -> bool:
     """Tell whether the text is a well-formed wallet number."""
-    return isinstance(text, str) and re.fullmatch(r"8[0-9]{12}", text) is not None and _check_digit(text[:-1]) == text[-1]
+    return _is_number(text, "8")
+
+
+def is_merchant_number(text: str) -> bool:
+    """Tell whether the text is a well-formed merchant's number."""
+    return _is_number(text, "9")
+
+
+def _is_number(text: object, lead: str) -> bool:
+    return isinstance(text, str) and re.fullmatch(lead + r"[0-9]{12}", text) is not None and _check_digit(text[:-1]) == text[-1]
 
 
 def plain_digits(text: str) -> str:

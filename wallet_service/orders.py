@@ -18,10 +18,8 @@ from wallet_service.checks import is_id
 from wallet_service.codes import CODE_LIFE, ORDER_CODE, TRIES, order_text
 from wallet_service.context import Context
 from wallet_service.idempotency import once
-from wallet_service.limits import Spending, check_spending
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.outbox import notice_row
-from wallet_service.profile import profile_of
 from wallet_service.schema import accounts, orders, outbox, users
 from wallet_service.views import Order, OrderStatus
 
@@ -33,25 +31,12 @@ _ORDER = (
     select(
         orders,
         _payer.c.city.label("city"),
-        _payer.c.balance.label("payer_balance"),
-        _payer.c.held.label("payer_held"),
-        _payer.c.day,
-        _payer.c.day_spent,
-        _payer.c.year,
-        _payer.c.year_spent,
-        _owner.c.level.label("payer_level"),
-        _owner.c.status.label("payer_status"),
-        _owner.c.wrong_codes,
         _owner.c.locked_until,
-        _payee.c.balance.label("payee_balance"),
         _payee.c.number.label("payee_wallet"),
         _payee.c.city.label("payee_city"),
         _payee.c.name.label("payee_account_name"),
         _receiver.c.name.label("payee_name"),
         _receiver.c.phone.label("payee_phone"),
-        _receiver.c.level.label("payee_level"),
-        _receiver.c.status.label("payee_status"),
-        _receiver.c.id.label("payee_user_id"),
     )
     .join(_payer, _payer.c.id == orders.c.payer_id)
     .join(_owner, _owner.c.id == orders.c.actor_id)
@@ -84,8 +69,34 @@ def new_order(**columns: Any) -> dict[str, Any]:
         "outside_no": None,
         "outside_state": "",
         "attempts": 0,
+        "code_hash": None,
+        "refusal": None,
+        "authorised_at": None,
+        "posted_at": None,
+        "posted_amount": None,
+        "receipt_no": None,
         **columns,
     }
+
+
+MUTABLE = (
+    "status",
+    "refusal",
+    "tries",
+    "second",
+    "refunded",
+    "code_hash",
+    "authorised_at",
+    "spent_day",
+    "quota_used",
+    "quota_period",
+    "due_at",
+    "outside_state",
+    "attempts",
+    "posted_at",
+    "posted_amount",
+    "receipt_no",
+)
 
 
 def status_of(stored: str, expires_at: datetime, now: datetime) -> OrderStatus:
@@ -111,6 +122,14 @@ def order_view(row: Mapping[str, Any], now: datetime) -> Order:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         tries_left=TRIES - row["tries"],
+        method=row["method"],
+        delay=row["delay"],
+        due_at=row["due_at"],
+        second=row["second"],
+        warnings=tuple(row["warnings"]),
+        refunded=row["refunded"],
+        outside_state=row["outside_state"],
+        posted_amount=row["posted_amount"],
         posted_at=row["posted_at"],
         receipt_no=row["receipt_no"],
         refusal=row["refusal"],
@@ -139,35 +158,6 @@ async def order(context: Context, order_id: int, actor: int) -> Order:
     """Show an order to its payer."""
     async with context.database.read() as connection:
         return order_view(await load_order(connection, order_id, actor), context.now())
-
-
-def check_payment(
-    context: Context,
-    *,
-    city: str,
-    level: int,
-    status: str,
-    spending: Spending,
-    available: int,
-    amount: int,
-    fee: int,
-    now: datetime,
-) -> Spending:
-    """Give the payer's spending after a payment, or refuse it."""
-    if status != "active":
-        raise errors.WalletFrozen(city=city)
-    after = check_spending(profile_of(context.profiles, city).limits[level], spending, amount, now)
-    if available < amount + fee:
-        raise errors.InsufficientFunds(amount=amount, fee=fee, available=available, missing=amount + fee - available)
-    return after
-
-
-def check_payee(context: Context, *, city: str, level: int, status: str, balance: int, amount: int) -> None:
-    """Refuse a payee whose wallet may not take the money; figures of somebody else's wallet are not told."""
-    if status != "active":
-        raise errors.PayeeUnavailable
-    if balance + amount > profile_of(context.profiles, city).limits[level].balance.fen:
-        raise errors.PayeeLimitExceeded
 
 
 async def withdraw(connection: AsyncConnection, order_id: int, actor: int, now: datetime) -> dict[str, Any]:
@@ -199,17 +189,16 @@ async def cancel(context: Context, order_id: int, *, actor: int, key: str) -> Or
     return await once(context, "cancel", actor, key, [order_id], work)
 
 
-async def require_open(connection: AsyncConnection, row: Mapping[str, Any], now: datetime) -> None:
-    """Refuse an order that waits for no code any more; one whose time is over is marked so."""
+def over(row: Mapping[str, Any], now: datetime) -> errors.WalletError | None:
+    """Give why an order waits for no code any more, None while it does."""
     status = status_of(row["status"], row["expires_at"], now)
+    if status == "proposed":
+        return None
     if status == "expired":
-        if row["status"] == "proposed":
-            await change_order(connection, row["id"], status="expired")
-        raise errors.CodeExpired(expired_at=row["expires_at"].isoformat())
+        return errors.CodeExpired(expired_at=row["expires_at"].isoformat())
     if row["refusal"] == errors.OrderLocked.code:
-        raise errors.OrderLocked(tries=TRIES)
-    if status != "proposed":
-        raise errors.OrderNotOpen(status=status)
+        return errors.OrderLocked(tries=TRIES)
+    return errors.OrderNotOpen(status=status)
 
 
 async def resend_code(context: Context, order_id: int, *, actor: int, key: str) -> Order:
@@ -219,7 +208,8 @@ async def resend_code(context: Context, order_id: int, *, actor: int, key: str) 
         now = context.now()
         await brakes.hold(context, connection, actor)
         row = await load_order(connection, order_id, actor, lock=True)
-        await require_open(connection, row, now)
+        if (refusal := over(row, now)) is not None:
+            raise refusal
         brakes.check_lock(row["locked_until"], now)
         counter = row["counter"] + 1
         if counter >= SENDS:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, String, bindparam, func, literal_column, select, union_all
+from sqlalchemy import Row, Select, String, bindparam, func, literal_column, select, union_all
 
 from wallet_service import errors
 from wallet_service.checks import is_id
@@ -21,7 +22,7 @@ _FIRST, _LAST = date(1970, 1, 1), date(9999, 1, 1)
 _ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
 
-def _own_wallet(*columns: ColumnElement[Any]) -> Select[Any]:
+def _own_wallet(*columns: Any) -> Select[Any]:
     """Select from the wallet of :user_id in :city, or in their default city when :city is null."""
     city = func.coalesce(bindparam("city", type_=String), users.c.default_city)
     return (
@@ -82,26 +83,32 @@ def _history() -> Select[Any]:
 
 
 # Built once: SQLAlchemy takes longer to put the history's statement together than SQLite takes to answer it.
-_BALANCE = _own_wallet(accounts.c.city, accounts.c.number, accounts.c.balance, accounts.c.held, users.c.status)
 _HISTORY = _history()
+_ACCOUNT = _own_wallet(accounts, users.c.level, users.c.status)
 
 
-async def balance(context: Context, user_id: int, city: str | None) -> Balance:
-    """Give what a person's wallet holds, in fen."""
+async def own_account(context: Context, user_id: int, city: str | None) -> Mapping[str, Any]:
+    """Give the row of a person's wallet in a city (else their default one), with the person's level."""
     if city is not None:
         profile_of(context.profiles, city)
     if not is_id(user_id):
         raise errors.NoWallet(city=city)
     async with context.database.read() as connection:
-        row = (await connection.execute(_BALANCE, {"user_id": user_id, "city": city})).one_or_none()
+        row = (await connection.execute(_ACCOUNT, {"user_id": user_id, "city": city})).mappings().one_or_none()
     if row is None:
         raise errors.NoWallet(city=city)
+    return dict(row)
+
+
+async def balance(context: Context, user_id: int, city: str | None) -> Balance:
+    """Give what a person's wallet holds, in fen."""
+    row = await own_account(context, user_id, city)
     return Balance(
-        city=row.city,
-        wallet_id=row.number,
-        available=row.balance - row.held,
-        held=row.held,
-        status=row.status,
+        city=row["city"],
+        wallet_id=row["number"],
+        available=row["balance"] - row["held"],
+        held=row["held"],
+        status=row["status"],
         as_of=context.now(),
     )
 

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Row, Table, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service.authorizing import receipt_no
 from wallet_service.chain import CONTENT, FROM_ENTRIES, LATE_COMMITS, START, is_signed, is_untouched, link_hash
 from wallet_service.codes import confirmation
 from wallet_service.context import Context
+from wallet_service.posting import receipt_no
 from wallet_service.schema import accounts, chain_head, entries, links, orders
 from wallet_service.views import Fault, Report
 
@@ -142,7 +142,7 @@ async def _confirmations(context: Context, connection: AsyncConnection) -> Async
         if row.posted_at is None or row.receipt_no != receipt_no(row.id, row.posted_at):
             yield Fault("receipt", f"order {row.id}", "the receipt's number is another one")
             continue
-        proof = confirmation(context.keys, row.id, row._asdict(), row.posted_at)
+        proof = confirmation(context.keys, row.id, row._asdict(), row.posted_at, row.posted_amount or 0)
         if row.code_hash is None or not hmac.compare_digest(proof, row.code_hash):
             yield Fault("confirmation", f"order {row.id}", "was posted without its code (or the secret key is another one)")
 

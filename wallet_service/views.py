@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
-OrderStatus = Literal["proposed", "authorised", "posted", "expired", "cancelled", "refused"]
+OrderStatus = Literal["proposed", "authorised", "posted", "voided", "expired", "cancelled", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,12 @@ class HistoryItem:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A proposed or finished movement of money, as its payer sees it. ``refusal`` is the error code of a refused order."""
+    """A proposed or finished movement of money, as its payer sees it; amounts in fen, ``delay`` in seconds.
+
+    ``refusal`` is the error code of a refused or voided order, ``warnings`` are the risk rules that its payer is to be told of,
+    ``second`` says whether a second factor is ``needed`` or ``proven``. An authorised order holds its money until ``due_at``,
+    or until the channel outside has answered (``outside_state``: waiting, unknown, done, refused).
+    """
 
     id: int
     kind: str
@@ -88,9 +93,67 @@ class Order:
     created_at: datetime
     expires_at: datetime
     tries_left: int
+    method: str
+    delay: int
+    due_at: datetime | None
+    second: str
+    warnings: tuple[str, ...]
+    refunded: int
+    outside_state: str
+    posted_amount: int | None
     posted_at: datetime | None
     receipt_no: str | None
     refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A movement that was posted: its order, its receipt's number, and when."""
+
+    order_id: int
+    receipt_no: str
+    posted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would come of a command: its ``fee`` and ``total`` in fen, or the ``refusal`` (an error's code) with its ``facts``."""
+
+    allowed: bool
+    refusal: str | None
+    facts: dict[str, Any]
+    fee: int | None
+    total: int | None
+    second: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a wallet may still pay out, in fen, by each rule; ``most`` is the largest payment that passes all of them now.
+
+    ``code_left`` may be confirmed by the order's code alone; beyond it a second factor is asked. ``lifted_by`` names the intent
+    that raises the class's limits, or is None.
+    """
+
+    city: str
+    level: int
+    available: int
+    most: int
+    single_limit: int
+    day_limit: int
+    day_used: int
+    day_left: int
+    year_limit: int
+    year_used: int
+    year_left: int
+    balance_limit: int
+    static_limit: int
+    static_left: int
+    code_limit: int
+    code_left: int
+    day_resets_at: datetime
+    year_resets_at: datetime
+    lifted_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

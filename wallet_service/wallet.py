@@ -10,11 +10,27 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy.engine import URL
 
-from wallet_service import authorizing, chain, changes, logins, orders, outbox, people, proposing, reading, tidying
-from wallet_service.commands import Transfer
+from wallet_service import (
+    authorizing,
+    booking,
+    chain,
+    changes,
+    logins,
+    orders,
+    outbox,
+    people,
+    previewing,
+    proposing,
+    reading,
+    tidying,
+    timers,
+)
+from wallet_service.combining import Combiner, Wish
+from wallet_service.commands import Command
 from wallet_service.context import CodeLimit, Context, LoginLimit, utc_now
 from wallet_service.database import Database, make_private_file, parse_url
 from wallet_service.errors import ConfigurationError
@@ -22,13 +38,18 @@ from wallet_service.factor_face import FactorFace
 from wallet_service.keys import Keys
 from wallet_service.ledger import ensure_system_accounts
 from wallet_service.migrations import check, current, upgrade
+from wallet_service.money import Fen
+from wallet_service.outside import Outside
 from wallet_service.passwords import Hasher, PasswordCost
 from wallet_service.profile import Profile, packaged_profiles, profile_of
 from wallet_service.randomness import Randomness
+from wallet_service.timers import Timekeeper
 from wallet_service.vaulting import open_vault
 from wallet_service.verify import verify
 from wallet_service.views import (
+    Allowance,
     Balance,
+    Booked,
     Change,
     HistoryItem,
     Login,
@@ -38,8 +59,11 @@ from wallet_service.views import (
     PayeeMatch,
     Period,
     Person,
+    Preview,
     Report,
 )
+
+T = TypeVar("T")
 
 
 class Wallet(FactorFace):
@@ -49,9 +73,9 @@ class Wallet(FactorFace):
     it is refused. Amounts are fen, times UTC. Every refusal is a :class:`WalletError`; see ``errors`` for the codes.
     """
 
-    def __init__(self, context: Context, sealer: chain.Sealer) -> None:
+    def __init__(self, context: Context, sealer: chain.Sealer, combiner: Combiner, timekeeper: Timekeeper) -> None:
         self._context = context
-        self._sealer = sealer
+        self._sealer, self._combiner, self._timekeeper = sealer, combiner, timekeeper
         self._notices = asyncio.Event()
 
     @staticmethod
@@ -66,14 +90,16 @@ class Wallet(FactorFace):
         login_limit: LoginLimit | None = None,
         code_limit: CodeLimit | None = None,
         password_cost: PasswordCost | None = None,
-        sealing: bool = True,
+        outside: Mapping[str, Outside] | None = None,
+        working: bool = True,
         seal_after: float = 0.2,
     ) -> AsyncIterator[Wallet]:
         """Open the wallet in a database: an empty one is migrated, one of another version refused.
 
         Without ``secret``, SQLite keeps a random one in a file beside the database, readable by its owner only;
         ``sqlite://`` without a file is a temporary database with a passing secret. ``seal_after`` is in seconds.
-        Without ``sealing`` nothing is signed: for whoever only checks.
+        ``outside`` are the channels to a ``bank`` and a ``biller``. Without ``working`` nothing is sealed and nothing that is due
+        is done: for whoever only checks.
         """
         location, folder = _locate(parse_url(url))
         try:
@@ -83,16 +109,20 @@ class Wallet(FactorFace):
                 await _prepare(database)
                 vault = await open_vault(database, keys, random or Randomness(), clock)
                 shown = profiles if profiles is not None else packaged_profiles()
-                limits = login_limit or LoginLimit(), code_limit or CodeLimit(), Hasher(keys, password_cost)
+                limits = login_limit or LoginLimit(), code_limit or CodeLimit(), Hasher(keys, password_cost), outside or {}
                 context = Context(database, keys, vault, shown, clock, random or Randomness(), *limits)
                 await ensure_system_accounts(context)
-                sealer = chain.Sealer(context, seal_after)
-                if sealing:
+                sealer, combiner = chain.Sealer(context, seal_after), Combiner(context)
+                timekeeper = Timekeeper(context, combiner)
+                if working:
                     await chain.begin(context)
                     sealer.start()
+                    timekeeper.start()
                 try:
-                    yield Wallet(context, sealer)
+                    yield Wallet(context, sealer, combiner, timekeeper)
                 finally:
+                    await timekeeper.stop()
+                    await combiner.close()
                     await sealer.stop()
             finally:
                 await database.close()
@@ -191,20 +221,58 @@ class Wallet(FactorFace):
         """Give a wallet's movements, newest first; ``before`` is the id of the last item already seen."""
         return await reading.history(self._context, user_id, period, city=city, limit=limit, before=before)
 
-    async def propose(self, command: Transfer, *, actor: int, key: str, replaces: int | None = None) -> Order:
+    async def allowance(self, user_id: int, city: str | None = None) -> Allowance:
+        """Tell what the person's wallet may still pay out, by each rule."""
+        return await previewing.allowance(self._context, user_id, city)
+
+    async def preview(self, command: Command, *, actor: int) -> Preview:
+        """Tell what a command would cost, or why it would be refused, without doing it."""
+        return await previewing.preview(self._context, command, actor=actor)
+
+    async def propose(self, command: Command, *, actor: int, key: str, replaces: int | None = None) -> Order:
         """Keep an order and send the code that confirms exactly it; ``replaces`` cancels an open one with it."""
         proposed = await proposing.propose(self._context, command, actor=actor, key=key, replaces=replaces)
         self._notices.set()
         return proposed
 
     async def authorize(self, order_id: int, code: str, *, actor: int, key: str) -> Order:
-        """Take an order's code and post it, once."""
+        """Take an order's code and post it, once; one that arrives later, or that waits for a channel outside, is held."""
+        order = await self._do(authorizing.authorize(order_id, code, actor=actor, key=key))
+        if order.outside_state:
+            self._timekeeper.stir()
+        return order
+
+    async def recall(self, order_id: int, *, actor: int, key: str) -> Order:
+        """Call a delayed order back before it arrives."""
+        return await self._do(timers.Recall(booking.require_order(order_id), actor, key))
+
+    async def refund(self, order_id: int, amount: Fen, *, note: str = "", key: str) -> Booked:
+        """Give a posted payment, or a part of it, back to its payer; the caller has the payee's word for it."""
+        fen = booking.checked_amount(amount)
+        return await self._do(booking.Refund(booking.require_order(order_id), fen, note, key))
+
+    async def capture(self, order_id: int, amount: Fen, *, key: str) -> Booked:
+        """Post what an authorised order holds, or only a part of it."""
+        return await self._do(booking.Capture(booking.require_order(order_id), booking.checked_amount(amount), key))
+
+    async def book(self, kind: str, payer: int, payee: int, amount: Fen, *, note: str = "", key: str) -> Booked:
+        """Move money between two accounts by their ids, without a code: for the house's own hands only."""
+        return await self._do(booking.Book(kind, payer, payee, booking.checked_amount(amount), note, key))
+
+    async def _do(self, wish: Wish[T]) -> T:
         try:
-            posted = await authorizing.authorize(self._context, order_id, code, actor=actor, key=key)
+            done = await self._combiner.submit(wish)
         finally:
             self._notices.set()  # a lock is told too
         self._sealer.wake()
-        return posted
+        return done
+
+    async def run_due(self) -> int:
+        """Do now what is due: delayed orders arrive, channels outside are asked; give how many orders that were."""
+        count = await timers.run_due(self._context, self._combiner)
+        self._sealer.wake()
+        self._notices.set()
+        return count
 
     async def resend_code(self, order_id: int, *, actor: int, key: str) -> Order:
         """Send a new code for an open order; the old one is dead."""

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 from jinja2 import UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
-from bot.app import ROOT, known_intents, load_dialogue
+from bot.app import ROOT, App, known_intents, load_dialogue
 from bot.dialogue.actions import Actions
 from bot.dialogue.domain import Slot
 from bot.dialogue.flows import Flows
@@ -30,8 +31,11 @@ from locales.render import clock, moment, money
 from nlu import Interpreter
 from tests.bot.talk import LI, WANG, Talk
 from tests.conftest import OpenDemo
-from wallet_service import errors
+from wallet_service import Fen, Transfer, errors
+from wallet_service.outbox import notice_row
+from wallet_service.posting import TOLD
 from wallet_service.risk import packaged_rules
+from wallet_service.schema import outbox
 
 WORDS = ROOT / "locales" / "zh_CN"
 CODE = [path for package in ("bot", "handlers") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -99,7 +103,7 @@ def spoken_in_code(flows: Flows) -> set[str]:
 def kinds_of_notices() -> set[str]:
     """Read from the wallet's code which notices it writes."""
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "wallet_service").glob("*.py")]
-    return {kind for source in sources for kind in re.findall(r'notice_row\(\s*"(\w+)"', source)}
+    return {kind for source in sources for kind in re.findall(r'(?:notice_row|\.tell)\(\s*"(\w+)"', source)} | set(TOLD.values())
 
 
 def spoken_in_flows(flows: Flows) -> set[str]:
@@ -200,8 +204,23 @@ def responded(flows: Flows) -> set[str]:
     return by_intent | {f"utter_{text}" for text, call in calls() if ast.unparse(call.func) == "_respond"}
 
 
+async def _tell_of_orders(app: App, talk: Talk) -> None:
+    """Leave a notice of each kind that is about an order, of a delayed one and of the posted one before it."""
+    wallet, now = app.wallet, app.wallet.context.now()
+    payee = (await wallet.balance(2, "xiamen")).wallet_id
+    [posted, *_] = await wallet.history(1, limit=1)
+    delayed = await wallet.propose(Transfer(1, payee, Fen(300), delay=7200), actor=1, key="delayed")
+    await app.courier.drain()
+    await wallet.authorize(delayed.id, talk.code(WANG), actor=1, key="held")
+    about = [(kind, delayed.id) for kind in ("order_scheduled", "order_recalled", "order_voided", "order_unknown")]
+    about += [(kind, posted.order_id) for kind in ("top_up_done", "withdrawal_done", "refund_received")]
+    async with wallet.database.write() as connection:
+        for kind, order_id in about:
+            await connection.execute(sa.insert(outbox).values(notice_row(kind, now, user_id=1, order_id=order_id)))
+
+
 async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
-    """A log-in, a transfer, a first password and ten wrong codes send every notice, each with the facts that its words read."""
+    """A log-in, orders, a transfer, a first password and ten wrong codes send every notice, each with the facts of its words."""
     async with open_demo() as app:
         kinds, say = set[str](), app.locale.say
 
@@ -214,6 +233,7 @@ async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
         await talk.log_in(WANG)
         await talk.say("给李娜转200块")
         await talk.say(talk.code(WANG))
+        await _tell_of_orders(app, talk)
         for amount in (1, 2):
             await talk.say(f"给李娜转{amount}块")
             for code in range(5):

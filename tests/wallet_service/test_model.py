@@ -160,7 +160,7 @@ class WalletMachine(RuleBasedStateMachine):
         return order.id
 
     def _code(self, order_id: int) -> str:
-        query = "SELECT kind, actor_id, payer_id, payee_id, amount, fee, nonce, counter FROM orders WHERE id = :id"
+        query = "SELECT * FROM orders WHERE id = :id"
 
         async def read():
             async with self.wallet.database.read() as connection:

@@ -169,7 +169,7 @@ async def test_the_first_head_is_signed_when_the_ledger_is_made(tmp_path: Path) 
     """Before anything is posted there is a head; a database that was only migrated gets it from its first opening."""
     url = f"sqlite:///{tmp_path}/w.db"
     await migrate(url)
-    async with Wallet.open(url, sealing=False) as wallet:
+    async with Wallet.open(url, working=False) as wallet:
         assert (await wallet.verify()).ok
         async with wallet.database.read() as connection:
             assert (await connection.exec_driver_sql("SELECT COUNT(*) FROM chain_head")).scalar() == 0

@@ -69,10 +69,11 @@ def test_codes_are_rfc_4226(counter: int, code: str) -> None:
 
 def test_a_code_is_bound_to_every_field_of_its_order() -> None:
     """Changing any one field changes the text that the code's key is made from."""
-    fields = {"actor_id": 1, "payer_id": 2, "payee_id": 3, "amount": 4, "fee": 5, "nonce": b"six"}
+    numbers = ("actor_id", "payer_id", "payee_id", "amount", "fee", "card_id", "bill_id", "refunds_id", "delay")
+    fields = {**dict(zip(numbers, range(1, 10), strict=True)), "method": "balance", "nonce": b"six"}
     spelled = order_text("transfer", fields)
     for name, value in fields.items():
-        other = value + 1 if isinstance(value, int) else b"other"
+        other = value + 1 if isinstance(value, int) else value * 2
         assert order_text("transfer", {**fields, name: other}) != spelled
     assert order_text("payment", fields) != spelled
 
@@ -168,8 +169,8 @@ async def test_an_amount_beyond_all_columns_is_too_large(till, refused) -> None:
 def test_a_clock_that_goes_back_brings_no_second_day() -> None:
     """Two clocks a second apart at midnight, or a year: what was spent stays counted in the later one."""
     late, early = datetime(2026, 12, 31, 16, tzinfo=UTC), datetime(2026, 12, 31, 15, 59, 59, tzinfo=UTC)
-    spent = Spending(0, 0, 0, 0)
+    spent = Spending()
     for now in (late, early, late, early):
-        spent = spent.plus(10, now)
+        spent = spent.at(now).plus(10)
     assert spent == Spending(20270101, 40, 2027, 40)
-    assert spent.plus(1, late + timedelta(days=1)) == Spending(20270102, 1, 2027, 41)
+    assert spent.at(late + timedelta(days=1)).plus(1) == Spending(20270102, 1, 2027, 41)

@@ -11,9 +11,9 @@ from sqlalchemy import select, text, update
 
 from tests.wallet_service.conftest import SECRET
 from wallet_service import ConfigurationError, LedgerFault, Wallet, chain
-from wallet_service.authorizing import receipt_no
 from wallet_service.bulk import Movement, post_movements
 from wallet_service.chain import CONTENT, FROM_ENTRIES, START, link_hash
+from wallet_service.posting import receipt_no
 from wallet_service.schema import chain_head, entries, links
 
 DATABASES = ("sqlite", "postgresql")
@@ -230,7 +230,7 @@ async def test_another_key_signs_nothing(till) -> None:
     with pytest.raises(ConfigurationError, match="secret key"):
         async with Wallet.open(till.url, secret="quite another secret", clock=till.clock):
             pass
-    async with Wallet.open(till.url, secret=SECRET, clock=till.clock, sealing=False) as other:
+    async with Wallet.open(till.url, secret=SECRET, clock=till.clock, working=False) as other:
         assert (await other.verify()).ok
     assert await till.sql("SELECT * FROM chain_head") == head
 

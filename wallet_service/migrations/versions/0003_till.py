@@ -15,7 +15,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _APPEND_ONLY = ("entries", "links", "decisions", "reveals")
 _FIXED = (
     "kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "note", "method", "card_id", "bill_id", "refunds_id",
-    "nonce", "created_at", "outside",
+    "nonce", "created_at", "outside", "delay",
 )  # fmt: skip
 _FIXED_ONCE_POSTED = (
     "posted_amount",

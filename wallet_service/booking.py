@@ -1,0 +1,155 @@
+"""Movements that nobody confirms by a code: a refund, a merchant's payout, a gift of the house. The caller has the right to them.
+
+They pass the same checks and the same sheet as everything else, and are done once by their key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wallet_service import errors
+from wallet_service.checks import is_id
+from wallet_service.codes import CODE_LIFE
+from wallet_service.combining import Wish
+from wallet_service.money import MAX_AMOUNT, Fen
+from wallet_service.orders import new_order
+from wallet_service.posting import check_payee, check_payer, post, post_held
+from wallet_service.sheet import Sheet
+from wallet_service.views import Booked
+
+HOUSE = 0  # the scope of keys that no person acts under
+REFUNDABLE = ("pay", "bill")
+
+
+def _new(sheet: Sheet, order_id: int, **columns: Any) -> dict[str, Any]:
+    """Add the row of an order that is posted as it is made."""
+    nonce = sheet.context.random.octets(16)
+    made = {"created_at": sheet.now, "expires_at": sheet.now + CODE_LIFE}
+    row = new_order(id=order_id, nonce=nonce, **made, **columns)
+    sheet.add_order(row)
+    return row
+
+
+def checked_amount(amount: object) -> int:
+    """Give an amount that can be moved, in fen, or refuse it."""
+    fen = Fen(amount)
+    if fen <= 0:
+        raise errors.AmountNotPositive(amount=int(fen))
+    if fen > MAX_AMOUNT:
+        raise errors.AmountTooLarge(amount=min(int(fen), 10**100), limit=MAX_AMOUNT)
+    return int(fen)
+
+
+@dataclass(frozen=True, slots=True)
+class Book(Wish[Booked]):
+    """Move ``amount`` fen between two accounts, both named by their ids."""
+
+    kind: str
+    payer_id: int
+    payee_id: int
+    amount: int
+    note: str
+    key: str
+    operation = "book"
+    scope = HOUSE
+
+    def inputs(self) -> object:
+        """Give all of it."""
+        return [self.kind, self.payer_id, self.payee_id, self.amount, self.note]
+
+    def account_ids(self) -> tuple[int, ...]:
+        """Give both sides."""
+        return (self.payer_id, self.payee_id)
+
+    def new_orders(self) -> int:
+        """Make one order."""
+        return 1
+
+    def decide(self, sheet: Sheet, ids: Sequence[int]) -> Booked:
+        """Judge it as any other payment, and post it."""
+        if self.payer_id == self.payee_id or not {self.payer_id, self.payee_id} <= sheet.accounts.keys():
+            raise errors.PayeeNotFound
+        columns = {"kind": self.kind, "actor_id": None, "payer_id": self.payer_id, "payee_id": self.payee_id}
+        row = new_order(amount=self.amount, note=self.note, **columns)
+        spending = check_payer(sheet, row)
+        check_payee(sheet, row)
+        row = _new(sheet, ids[0], amount=self.amount, note=self.note, **columns)
+        post(sheet, row["id"], spending)
+        return Booked(row["id"], row["receipt_no"], row["posted_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Wish[Booked]):
+    """Give ``amount`` fen of a posted payment back, from whom it went to; all refunds together never exceed it."""
+
+    order_id: int
+    amount: int
+    note: str
+    key: str
+    operation = "refund"
+    scope = HOUSE
+
+    def inputs(self) -> object:
+        """Give all of it."""
+        return [self.order_id, self.amount, self.note]
+
+    def order_ids(self) -> tuple[int, ...]:
+        """Give the payment."""
+        return (self.order_id,)
+
+    def new_orders(self) -> int:
+        """Make one order."""
+        return 1
+
+    def decide(self, sheet: Sheet, ids: Sequence[int]) -> Booked:
+        """Refuse more than is left, and post it backwards."""
+        paid = sheet.orders.get(self.order_id)
+        if paid is None or paid["kind"] not in REFUNDABLE:
+            raise errors.OrderNotFound
+        if paid["status"] != "posted":
+            raise errors.OrderNotOpen(status=paid["status"])
+        left = paid["posted_amount"] - paid["refunded"]
+        if self.amount > left:
+            raise errors.RefundTooMuch(amount=self.amount, left=left)
+        back = {"payer_id": paid["payee_id"], "payee_id": paid["payer_id"], "amount": self.amount, "kind": "refund"}
+        check_payer(sheet, new_order(actor_id=None, **back))
+        row = _new(sheet, ids[0], actor_id=None, refunds_id=self.order_id, note=self.note, **back)
+        sheet.change_order(self.order_id, refunded=paid["refunded"] + self.amount)
+        post(sheet, row["id"], None)
+        return Booked(row["id"], row["receipt_no"], row["posted_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Capture(Wish[Booked]):
+    """Post what an authorised order holds, or only ``amount`` fen of it, and let the rest go."""
+
+    order_id: int
+    amount: int
+    key: str
+    operation = "capture"
+    scope = HOUSE
+
+    def inputs(self) -> object:
+        """Give the order and the amount."""
+        return [self.order_id, self.amount]
+
+    def order_ids(self) -> tuple[int, ...]:
+        """Give the order."""
+        return (self.order_id,)
+
+    def decide(self, sheet: Sheet, ids: Sequence[int]) -> Booked:
+        """Post it."""
+        order = sheet.orders.get(self.order_id)
+        if order is None:
+            raise errors.OrderNotFound
+        post_held(sheet, self.order_id, self.amount)
+        return Booked(self.order_id, order["receipt_no"], order["posted_at"])
+
+
+def require_order(order_id: object) -> int:
+    """Refuse what cannot be the id of an order."""
+    if not is_id(order_id):
+        raise errors.OrderNotFound
+    return order_id

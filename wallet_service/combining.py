@@ -1,0 +1,201 @@
+"""Wishes that move money, combined: those that wait are decided in one transaction, one after the other, and committed once.
+
+Each is all or nothing for itself and is answered only after the commit. A refusal touches nobody else; should the transaction
+itself fail, its wishes are taken one by one, so that only the one that cannot be done fails. A wish that finds nobody before it
+starts at once: nothing is ever delayed to gather company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import errors
+from wallet_service.context import Context
+from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, rest_before, restore, shown
+from wallet_service.schema import replays
+from wallet_service.sets import insert_set, pairs
+from wallet_service.sheet import Sheet
+
+T = TypeVar("T")
+_KEPT = (replays.c.scope, replays.c.key, replays.c.digest, replays.c.outcome)
+MOST = 512  # wishes in one transaction
+
+
+class Wish(ABC, Generic[T]):
+    """Something that moves or holds money: which rows it needs, and what it decides on them.
+
+    ``decide`` raises a :class:`WalletError` to refuse; what it changed on the sheet before that stays (a wrong try counts).
+    With a ``key`` it is done once, as :func:`~wallet_service.idempotency.once` does; without one its order's state decides.
+    """
+
+    operation = ""
+    scope = 0
+    key: str | None = None
+
+    def inputs(self) -> object:
+        """Give what the key stands for."""
+        return None
+
+    def order_ids(self) -> tuple[int, ...]:
+        """Give the orders that it decides about."""
+        return ()
+
+    def account_ids(self) -> tuple[int, ...]:
+        """Give the accounts that it needs beside those of its orders."""
+        return ()
+
+    def new_orders(self) -> int:
+        """Give how many orders it makes."""
+        return 0
+
+    @abstractmethod
+    def decide(self, sheet: Sheet, ids: Sequence[int]) -> T:
+        """Decide on the sheet; ``ids`` are those of the orders that it makes."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    wish: Wish[Any]
+    answer: asyncio.Future[Any]
+    digest: bytes = b""
+
+
+@dataclass(slots=True)
+class Combiner:
+    """One queue a process; its transactions follow one another."""
+
+    context: Context
+    _queue: deque[_Waiting] = field(default_factory=deque)
+    _running: asyncio.Task[None] | None = None
+
+    async def submit(self, wish: Wish[T]) -> T:
+        """Have a wish decided; a caller who goes away does not take it back."""
+        waiting = _Waiting(wish, asyncio.get_running_loop().create_future())
+        if wish.key is not None:
+            waiting.digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
+        self._queue.append(waiting)
+        if self._running is None:
+            self._running = asyncio.create_task(self._run(), name="wallet-combiner")
+        result: T = await asyncio.shield(waiting.answer)
+        return result
+
+    async def close(self) -> None:
+        """Wait until nothing waits any more."""
+        while self._running is not None:
+            await asyncio.wait([self._running])
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                await self._settle(self._batch())
+        finally:
+            self._running = None
+
+    def _batch(self) -> list[_Waiting]:
+        """Take what waits; of one key only the first, since the second must find what became of it."""
+        batch: list[_Waiting] = []
+        later: list[_Waiting] = []
+        keys: set[tuple[int, str]] = set()
+        while self._queue and len(batch) < MOST:
+            waiting = self._queue.popleft()
+            key = (waiting.wish.scope, waiting.wish.key)
+            if key[1] is not None and key in keys:
+                later.append(waiting)
+                continue
+            keys.add(key)  # type: ignore[arg-type]
+            batch.append(waiting)
+        self._queue.extendleft(reversed(later))
+        return batch
+
+    async def _settle(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = await self._attempts(batch)
+        except Exception as fault:
+            if len(batch) == 1:
+                _answer(batch[0], fault)
+                return
+            for waiting in batch:
+                await self._settle([waiting])
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            _answer(waiting, answer)
+
+    async def _attempts(self, batch: list[_Waiting]) -> list[Any]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await _transact(self.context, batch)
+            except DBAPIError as fault:
+                if attempt == ATTEMPTS or not is_lost_race(fault):
+                    raise
+                await rest_before(self.context, attempt + 1)
+        raise AssertionError("unreachable")
+
+
+def _answer(waiting: _Waiting, answer: Any) -> None:
+    if waiting.answer.done():
+        return
+    if isinstance(answer, Exception):
+        waiting.answer.set_exception(answer)
+        waiting.answer.exception()  # whoever asked may be gone
+    else:
+        waiting.answer.set_result(answer)
+
+
+async def _transact(context: Context, batch: list[_Waiting]) -> list[Any]:
+    """Decide a batch in one transaction; give each one's result or refusal."""
+    async with context.database.write() as connection:
+        known = await _known(context, connection, batch)
+        fresh = [waiting for waiting in batch if (waiting.wish.scope, waiting.wish.key) not in known]
+        sheet = Sheet(context, context.now())
+        await sheet.load(
+            connection,
+            [order for waiting in fresh for order in waiting.wish.order_ids()],
+            [account for waiting in fresh for account in waiting.wish.account_ids()],
+        )
+        ids = iter(await context.order_ids.take(connection, sum(waiting.wish.new_orders() for waiting in fresh)))
+        answers: list[Any] = []
+        kept = []
+        for waiting in batch:
+            wish = waiting.wish
+            if (before := known.get((wish.scope, wish.key))) is not None:
+                answers.append(_replayed(before, waiting.digest))
+                continue
+            try:
+                answer: Any = wish.decide(sheet, [next(ids) for _ in range(wish.new_orders())])
+                outcome = shown(answer)
+            except errors.WalletError as refusal:
+                answer, outcome = refusal, {"error": refusal.code, "facts": refusal.facts}
+            answers.append(answer)
+            if wish.key is not None:
+                row = {"scope": wish.scope, "key": wish.key, "digest": waiting.digest}
+                kept.append({**row, "outcome": json.dumps(outcome), "created_at": sheet.now})
+        await sheet.write(connection)
+        await insert_set(connection, replays, kept)
+    return answers
+
+
+async def _known(context: Context, connection: AsyncConnection, batch: list[_Waiting]) -> dict[tuple[int, str | None], Outcome]:
+    """Find what became of the keys that were used before."""
+    keys = [(waiting.wish.scope, waiting.wish.key) for waiting in batch if waiting.wish.key is not None]
+    if not keys:
+        return {}
+    found = await connection.execute(*pairs(_KEPT, replays.c.scope, replays.c.key, keys, sqlite=context.database.is_sqlite))
+    return {(row.scope, row.key): Outcome(row.digest, row.outcome) for row in found}
+
+
+def _replayed(row: Outcome, digest: bytes) -> Any:
+    try:
+        if row.digest != digest:
+            raise errors.KeyReused
+        return restore(json.loads(row.outcome))
+    except errors.WalletError as refusal:
+        return refusal

@@ -1,0 +1,176 @@
+"""What a command means: which accounts, which way, what it costs; and the first judgement of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import String, bindparam, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import errors
+from wallet_service.checks import is_id
+from wallet_service.commands import Command, Pay, PayBill, TopUp, Transfer, Withdraw
+from wallet_service.context import Context
+from wallet_service.limits import Spending, needs_second
+from wallet_service.money import MAX_AMOUNT, Fen
+from wallet_service.numbers import is_merchant_number, is_wallet_number
+from wallet_service.orders import new_order
+from wallet_service.posting import check_payee, check_payer
+from wallet_service.profile import Profile, profile_of
+from wallet_service.schema import accounts, authenticators, billers, bills, cards, orders, passwords, users
+from wallet_service.sheet import Sheet
+
+LONGEST_NOTE = 100
+_HUGE = 10**100
+_WALLET = (
+    select(accounts.c.id, accounts.c.city)
+    .join(users, users.c.id == accounts.c.user_id)
+    .where(
+        accounts.c.user_id == bindparam("user_id"),
+        accounts.c.city == func.coalesce(bindparam("city", type_=String), users.c.default_city),
+    )
+)
+_BY_NUMBER = select(accounts.c.id, accounts.c.user_id).where(
+    accounts.c.number == bindparam("number"), accounts.c.kind == bindparam("kind")
+)
+_CARD = select(cards.c.kind).where(
+    cards.c.id == bindparam("card"), cards.c.user_id == bindparam("user_id"), cards.c.status == "bound"
+)
+_PAID = exists().where(orders.c.bill_id == bills.c.id, orders.c.status.in_(("authorised", "posted")))
+_BILL = (
+    select(bills.c.amount, billers.c.account_id, accounts.c.city, _PAID.label("paid"))
+    .join(billers, billers.c.id == bills.c.biller_id)
+    .join(accounts, accounts.c.id == billers.c.account_id)
+    .where(bills.c.id == bindparam("bill"))
+)
+_ENROLLED = select(
+    exists().where(authenticators.c.user_id == bindparam("user_id"), authenticators.c.status == "active")
+    | exists().where(passwords.c.user_id == bindparam("user_id"))
+)
+
+
+def plain_inputs(command: Command) -> list[object]:
+    """Give what a key stands for: the command's kind and its fields."""
+    fields = [getattr(command, name) for name in command.__dataclass_fields__]
+    return [type(command).__name__, *(bounded(value) if isinstance(value, Fen) else value for value in fields)]
+
+
+def bounded(amount: Fen) -> int:
+    """Keep an amount to what can be written down: Python refuses longer numbers."""
+    return max(-_HUGE, min(int(amount), _HUGE))
+
+
+async def draft(context: Context, connection: AsyncConnection, command: Command) -> dict[str, Any]:
+    """Find the accounts of a command and give the row of its order, without what its confirmation needs."""
+    if isinstance(command, PayBill):
+        return await _bill(context, connection, command)
+    _check(context, command)
+    wallet = await _wallet(connection, command.payer, command.city)
+    row: dict[str, Any] = {"payer_id": wallet.id, "amount": int(command.amount), "actor_id": command.payer}
+    if isinstance(command, Transfer):
+        if command.delay not in context.profiles[wallet.city].arrival.delays:
+            raise errors.InvalidDelay(delays=list(context.profiles[wallet.city].arrival.delays))
+        payee = await _payee(connection, command.payee, "wallet")
+        if payee.user_id == command.payer:
+            raise errors.SelfTransfer
+        return {**row, "kind": "transfer", "payee_id": payee.id, "note": _note(command), "delay": command.delay}
+    if isinstance(command, Pay):
+        payee = await _payee(connection, command.merchant, "merchant")
+        method = "static" if command.static else "dynamic"
+        return {**row, "kind": "pay", "payee_id": payee.id, "note": _note(command), "method": method}
+    return {**row, **await _by_card(context, connection, command, wallet)}
+
+
+def _check(context: Context, command: Transfer | Pay | TopUp | Withdraw) -> None:
+    amount = bounded(Fen(command.amount))
+    if amount <= 0:
+        raise errors.AmountNotPositive(amount=amount)
+    if amount > MAX_AMOUNT:
+        raise errors.AmountTooLarge(amount=amount, limit=MAX_AMOUNT)
+    if command.city is not None:
+        profile_of(context.profiles, command.city)
+    note = getattr(command, "note", None)
+    if note is not None and not (isinstance(note, str) and len(note) <= LONGEST_NOTE):
+        raise errors.InvalidNote(limit=LONGEST_NOTE)
+
+
+def _note(command: Transfer | Pay) -> str:
+    return "".join(character for character in command.note or "" if character.isprintable())
+
+
+async def _wallet(connection: AsyncConnection, user_id: int, city: str | None) -> Any:
+    found = await connection.execute(_WALLET, {"user_id": user_id, "city": city})
+    row = found.one_or_none()
+    if row is None:
+        raise errors.NoWallet(city=city)
+    return row
+
+
+async def _payee(connection: AsyncConnection, number: str, kind: str) -> Any:
+    known = is_wallet_number(number) if kind == "wallet" else is_merchant_number(number)
+    row = (await connection.execute(_BY_NUMBER, {"number": number, "kind": kind})).one_or_none() if known else None
+    if row is None:
+        raise errors.PayeeNotFound
+    return row
+
+
+async def _by_card(context: Context, connection: AsyncConnection, command: TopUp | Withdraw, wallet: Any) -> dict[str, Any]:
+    _connected(context, "bank")
+    found = await connection.execute(_CARD, {"card": command.card, "user_id": command.payer}) if is_id(command.card) else None
+    kind = found.scalar() if found is not None else None
+    if kind is None or (isinstance(command, Withdraw) and kind != "debit"):
+        raise errors.CardNotFound
+    bank = context.system[wallet.city, "clearing"]
+    row = {"card_id": command.card, "method": f"{kind}_card", "outside": "bank"}
+    if isinstance(command, TopUp):
+        return {**row, "kind": "top_up", "payer_id": bank, "payee_id": wallet.id}
+    return {**row, "kind": "withdraw", "payee_id": bank}
+
+
+async def _bill(context: Context, connection: AsyncConnection, command: PayBill) -> dict[str, Any]:
+    _connected(context, "biller")
+    bill = (await connection.execute(_BILL, {"bill": command.bill})).one_or_none() if is_id(command.bill) else None
+    if bill is None:
+        raise errors.BillNotFound
+    if bill.paid:
+        raise errors.BillPaid
+    wallet = await _wallet(connection, command.payer, bill.city)
+    parties = {"payer_id": wallet.id, "payee_id": bill.account_id, "actor_id": command.payer}
+    return {**parties, "kind": "bill", "amount": bill.amount, "bill_id": command.bill, "outside": "biller"}
+
+
+def _connected(context: Context, outside: str) -> None:
+    if outside not in context.outside:
+        raise errors.ChannelMissing(outside=outside)
+
+
+async def judge(context: Context, connection: AsyncConnection, drafted: dict[str, Any], sheet: Sheet) -> dict[str, Any]:
+    """Give the whole row of a drafted order, with its fee and whether it needs a second factor, or refuse it."""
+    row = new_order(**drafted)
+    await sheet.look(connection, (row["payer_id"], row["payee_id"]))
+    payer = sheet.accounts[row["payer_id"]]
+    profile = profile_of(context.profiles, payer["city"])
+    price(profile, row, payer, sheet)
+    if payer["user_id"] is not None:
+        spending = Spending.of(payer).at(sheet.now)
+        if needs_second(profile, spending, row["kind"], row["amount"]):
+            enrolled = (await connection.execute(_ENROLLED, {"user_id": row["actor_id"]})).scalar_one()
+            row["second"] = "needed" if enrolled else ""
+    # The payer first: somebody without money must not learn what a stranger's wallet may hold.
+    check_payer(sheet, {**row, "second": "proven" if row["second"] else ""})
+    check_payee(sheet, row)
+    return row
+
+
+def price(profile: Profile, row: dict[str, Any], payer: dict[str, Any], sheet: Sheet) -> None:
+    """Set an order's fee and the part of a free quota that it takes."""
+    kind = "top_up_credit_card" if row["kind"] == "top_up" and row["method"] == "credit_card" else row["kind"]
+    fee = profile.fees[kind]
+    used = Spending.of(payer).at(sheet.now, fee).quota_used if fee.quota_period is not None else 0
+    row["fee"] = fee.of(row["amount"], used)
+    row["quota_used"] = min(row["amount"], max(fee.free_quota - used, 0)) if fee.quota_period is not None else 0
+
+
+def outside_number(order_id: int, nonce: bytes, created: str) -> str:
+    """Give the number by which the channel outside knows an order, for good."""
+    return f"{created}{order_id:010d}{nonce[:4].hex()}"

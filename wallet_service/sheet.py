@@ -1,0 +1,175 @@
+"""The working sheet of one transaction: the rows that it has locked, changed in memory, and written back as sets.
+
+Whoever decides about money reads and changes the sheet only, one wish after the other, so that each sees what those before it
+left. Rows are locked in one order, people, then accounts, then orders, each by id: transactions never wait in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import LargeBinary, Select, select, type_coerce, union
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service.context import Context
+from wallet_service.limits import COUNTERS
+from wallet_service.orders import MUTABLE, order_view
+from wallet_service.outbox import notice_row
+from wallet_service.schema import accounts, entries, orders, outbox, users
+from wallet_service.sets import among, insert_set, update_set
+from wallet_service.views import Order
+
+_OWNER = ("level", "status", "wrong_codes", "locked_until")
+_ACCOUNT = ("balance", "held", *COUNTERS)
+_fees = accounts.alias("fees")
+_payers = accounts.alias("payers")
+
+
+@dataclass(slots=True)
+class Sheet:
+    """Locked rows by id, and what has to be written of them when the decisions are made."""
+
+    context: Context
+    now: datetime
+    orders: dict[int, dict[str, Any]] = field(default_factory=dict)
+    accounts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _changed_accounts: set[int] = field(default_factory=set)
+    _changed_orders: set[int] = field(default_factory=set)
+    _changed_users: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _new_orders: set[int] = field(default_factory=set)
+    _entries: list[dict[str, Any]] = field(default_factory=list)
+    _notices: list[dict[str, Any]] = field(default_factory=list)
+
+    def move(self, order_id: int, kind: str, *, debit: int, credit: int, amount: int) -> None:
+        """Debit one account and credit another by ``amount`` fen."""
+        payer, payee = self.accounts[debit], self.accounts[credit]
+        payer["balance"] -= amount
+        payee["balance"] += amount
+        self._changed_accounts |= {debit, credit}
+        self._entries.append(
+            {
+                "order_id": order_id,
+                "kind": kind,
+                "debit_id": debit,
+                "credit_id": credit,
+                "amount": amount,
+                "debit_balance": payer["balance"],
+                "credit_balance": payee["balance"],
+                "at": self.now,
+            }
+        )
+
+    def change_account(self, account_id: int, **columns: Any) -> None:
+        """Set what an account holds back or counts."""
+        self.accounts[account_id].update(columns)
+        self._changed_accounts.add(account_id)
+
+    def change_order(self, order_id: int, **columns: Any) -> None:
+        """Set what may change of an order."""
+        self.orders[order_id].update(columns)
+        self._changed_orders.add(order_id)
+
+    def add_order(self, row: dict[str, Any]) -> None:
+        """Add an order that this transaction makes; its row is written as it is in the end."""
+        self.orders[row["id"]] = row
+        self._new_orders.add(row["id"])
+
+    def change_user(self, user_id: int, **columns: Any) -> None:
+        """Set the counters of wrong codes of a person, on every account of theirs."""
+        self._changed_users.setdefault(user_id, {"id": user_id}).update(columns)
+        for account in self.accounts.values():
+            if account["user_id"] == user_id:
+                account.update(columns)
+
+    def view(self, order_id: int) -> Order:
+        """Show an order to its payer."""
+        order = self.orders[order_id]
+        payer, payee = self.accounts[order["payer_id"]], self.accounts[order["payee_id"]]
+        vault = self.context.vault
+        owned = payee["owner_phone"] is not None
+        shown = {
+            "city": payer["city"],
+            "payee_wallet": payee["number"],
+            "payee_city": payee["city"],
+            "payee_account_name": payee["name"],
+            "payee_name": vault.open("users.name", payee["owner_name"]) if owned else None,
+            "payee_phone": vault.open("users.phone", payee["owner_phone"]) if owned else None,
+        }
+        return order_view({**order, **shown}, self.now)
+
+    def tell(self, kind: str, *, user_id: int | None = None, order_id: int | None = None) -> None:
+        """Leave a notice."""
+        self._notices.append(notice_row(kind, self.now, user_id=user_id, order_id=order_id))
+
+    async def look(self, connection: AsyncConnection, account_ids: Iterable[int]) -> None:
+        """Read accounts without locking them: for a judgement that is made again before anything is moved."""
+        found = await connection.execute(
+            _touched(self.context.database.is_sqlite, with_orders=False, lock=False), {"accounts": sorted(set(account_ids))}
+        )
+        self.accounts = {row["id"]: dict(row) for row in found.mappings()}
+
+    async def load(self, connection: AsyncConnection, order_ids: Iterable[int], account_ids: Iterable[int]) -> None:
+        """Lock and read orders with the accounts that they touch, and further accounts."""
+        sqlite = self.context.database.is_sqlite
+        wanted = {"orders": sorted(set(order_ids)), "accounts": sorted(set(account_ids))}
+        if wanted["orders"] and not sqlite:
+            await connection.execute(_actors(), {"orders": wanted["orders"]})
+        rows = await connection.execute(_touched(sqlite, with_orders=bool(wanted["orders"]), lock=not sqlite), wanted)
+        self.accounts = {row["id"]: dict(row) for row in rows.mappings()}
+        if wanted["orders"]:
+            found = await connection.execute(_orders(sqlite), {"orders": wanted["orders"]})
+            self.orders = {row["id"]: dict(row) for row in found.mappings()}
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Write down what was decided."""
+        await insert_set(connection, orders, [self.orders[order_id] for order_id in sorted(self._new_orders)])
+        changed = sorted(self._changed_orders - self._new_orders)
+        await update_set(connection, orders, _picked(self.orders, changed, MUTABLE))
+        await update_set(connection, accounts, _picked(self.accounts, sorted(self._changed_accounts), _ACCOUNT))
+        await insert_set(connection, entries, self._entries)
+        await insert_set(connection, outbox, self._notices)
+        await update_set(connection, users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)])
+
+
+def _picked(rows: Mapping[int, Mapping[str, Any]], ids: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"id": row_id, **{name: rows[row_id][name] for name in names}} for row_id in ids]
+
+
+@cache
+def _actors() -> Select[Any]:
+    """Lock the people who act in orders (PostgreSQL; SQLite has one writer, who needs no locks)."""
+    acting = select(orders.c.actor_id).where(among(orders.c.id, "orders", sqlite=False))
+    return select(users.c.id).where(users.c.id.in_(acting)).order_by(users.c.id).with_for_update(key_share=True)
+
+
+@cache
+def _touched(sqlite: bool, *, with_orders: bool, lock: bool) -> Select[Any]:
+    """Read, and lock, the accounts of orders, the fee accounts that they need, and accounts that are named, with their owners."""
+    sealed = [type_coerce(users.c[name], LargeBinary).label(f"owner_{name}") for name in ("name", "phone")]  # few are looked at
+    columns: list[Any] = [accounts, *(users.c[name] for name in _OWNER), *sealed]
+    ids: Any = among(accounts.c.id, "accounts", sqlite=sqlite)
+    if with_orders:  # a union, since an index serves no OR
+        mine = among(orders.c.id, "orders", sqlite=sqlite)
+        sides = union(
+            select(accounts.c.id).where(ids),
+            select(orders.c.payer_id).where(mine),
+            select(orders.c.payee_id).where(mine),
+            select(_fees.c.id)
+            .select_from(orders)
+            .join(_payers, _payers.c.id == orders.c.payer_id)
+            .join(_fees, (_fees.c.city == _payers.c.city) & (_fees.c.kind == "fees"))
+            .where(mine, orders.c.fee > 0),
+        )
+        ids = accounts.c.id.in_(sides)
+    wanted: Select[Any] = select(*columns).outerjoin(users, users.c.id == accounts.c.user_id).where(ids).order_by(accounts.c.id)
+    return wanted.with_for_update(of=[accounts], key_share=True) if lock else wanted
+
+
+@cache
+def _orders(sqlite: bool) -> Select[Any]:
+    wanted = select(orders).where(among(orders.c.id, "orders", sqlite=sqlite)).order_by(orders.c.id)
+    return wanted if sqlite else wanted.with_for_update()

@@ -207,6 +207,7 @@ def web_application(app: App, *, base_url: str) -> web.Application:
     """Build the HTTP side: the doors that speak HTTP, the desk, health and metrics."""
     from bot.channels import dev, pages
     from bot.channels.rest import RestDoor
+    from bot.channels.secure import SecurePages
     from bot.channels.web import WebDoor
 
     settings, engine = app.settings, app.engine
@@ -239,7 +240,8 @@ def web_application(app: App, *, base_url: str) -> web.Application:
     app.courier.doors[chat.name] = chat
     app.courier.sweeps.append(chat.collect)
     http = web.Application(client_max_size=16 * 1024**2)
-    http.add_routes([*chat.routes(), *rest.routes(), *pages.asset_routes()])
+    secure = SecurePages(app.wallet, app.locale, public_url=settings.public_url)
+    http.add_routes([*chat.routes(), *rest.routes(), *secure.routes(), *pages.asset_routes()])
     accounts = Accounts(app.wallet.database)
     http.add_routes(desk_routes(app.desk, accounts, locale=app.locale, city_name=app.locale.city_name, secure=settings.secure))
     if app.phone is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Kind = Literal["text", "press", "image", "sticker", "voice", "file"]
+ONE_TIME_PAGE = "/secure"
+TICKET = "ticket:"  # before a ticket's id, where a reply that is kept has the link to a one-time page
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,14 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A choice offered with a reply; ``payload`` is an opaque token of at most 32 ASCII characters issued to one conversation."""
+    """A choice offered with a reply; ``payload`` is an opaque token of at most 32 ASCII characters issued to one conversation.
+
+    One with a ``url`` is a link and has no payload: a path below the server's root.
+    """
 
     title: str
-    payload: str
+    payload: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Reply:
         """Give the JSON object in which replies are stored for replay."""
         return {
             "text": self.text,
-            "buttons": [[button.title, button.payload] for button in self.buttons],
+            "buttons": [[button.title, button.payload, button.url] for button in self.buttons],
             "image": self.image,
             "author": self.author,
             "system": self.system,
@@ -75,7 +81,7 @@ class Reply:
         """Rebuild a reply stored by :meth:`to_json`."""
         return Reply(
             text=data["text"],
-            buttons=tuple(Button(title, payload) for title, payload in data["buttons"]),
+            buttons=tuple(Button(*button) for button in data["buttons"]),
             image=data["image"],
             author=data["author"],
             system=data["system"],

@@ -1,4 +1,4 @@
-"""What a picture holds: the first QR code in it, read in a thread."""
+"""Pictures of QR codes, read and drawn in a thread."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ def _read(data: bytes) -> str | None:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return found[0].text if found else None
+
+
+async def draw_qr(text: str) -> bytes:
+    """Give the PNG of a QR code."""
+    return await asyncio.to_thread(_draw, text)
+
+
+def _draw(text: str) -> bytes:
+    import qrcode  # as above
+
+    file = io.BytesIO()
+    qrcode.make(text, border=2).save(file)
+    return file.getvalue()

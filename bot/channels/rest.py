@@ -56,8 +56,8 @@ class RestDoor:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that this door answers."""
         return [
-            web.post("/webhooks/rest/webhook", _telling_faults(self._talk)),
-            web.post("/model/parse", _telling_faults(self._understand)),
+            web.post("/webhooks/rest/webhook", telling_faults(self._talk)),
+            web.post("/model/parse", telling_faults(self._understand)),
             web.get("/healthz", self._ready),
             web.get("/metrics", self._measure),
         ]
@@ -73,19 +73,19 @@ class RestDoor:
         # Claimed only after the turn has succeeded, so that a failing turn loses nobody's words.
         waiting = await self._assistant.claim_pushes(self.name, inbound.sender)
         forms = [reply_form(reply, inbound.sender, self._public_url) for reply in (*waiting, *outcome.replies)]
-        return _json(forms)
+        return json_answer(forms)
 
     async def _understand(self, request: web.Request) -> web.Response:
         if not self._open_parse:
             self._admit(request)
         text = checks.text((await read_object(request)).get("text"), "text")
-        return _json(await self._parse(text))
+        return json_answer(await self._parse(text))
 
     async def _ready(self, request: web.Request) -> web.Response:
         why = await self._health()
         if why:
-            return _json({"status": "unready", "why": dict(why)}, status=503)
-        return _json({"status": "ready"})
+            return json_answer({"status": "unready", "why": dict(why)}, status=503)
+        return json_answer({"status": "ready"})
 
     async def _measure(self, request: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -130,12 +130,12 @@ def reply_form(reply: Reply, recipient: str, public_url: str = "") -> dict[str, 
     return form
 
 
-async def read_object(request: web.Request) -> dict[str, Any]:
-    """Read a JSON object of at most 8 MB; the content type only decides which fault a body that is no JSON has."""
+async def read_object(request: web.Request, most: int = checks.MAX_BODY) -> dict[str, Any]:
+    """Read a JSON object of at most ``most`` bytes; the content type only decides which fault a body that is no JSON has."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > checks.MAX_BODY:
+        if len(body) > most:
             raise Fault("fault_too_large", status=413)
     try:
         value = json.loads(body.decode("utf-8-sig"))
@@ -146,7 +146,9 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     return value
 
 
-def _telling_faults(handler: Handler) -> Handler:
+def telling_faults(handler: Handler) -> Handler:
+    """Answer what a handler refuses, or fails at, as JSON that says so."""
+
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
@@ -154,16 +156,17 @@ def _telling_faults(handler: Handler) -> Handler:
             told = {"Connection": "close"} if fault.status == 413 else {}  # the rest of the body stays unread
             if fault.status == 401:
                 told["WWW-Authenticate"] = "Bearer"
-            return _json({"error": words()[fault.word], "field": fault.field}, fault.status, told)
+            return json_answer({"error": words()[fault.word], "field": fault.field}, fault.status, told)
         except Exception as error:
             log.error("request failed", path=request.path, fault=type(error).__name__)
             away = isinstance(error, ServiceUnavailable)  # to be sent again, with the same message id
-            return _json({"error": words()["fault_internal"], "field": ""}, status=503 if away else 500)
+            return json_answer({"error": words()["fault_internal"], "field": ""}, status=503 if away else 500)
 
     return answer
 
 
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with JSON that nobody keeps."""
     text = json.dumps(value, ensure_ascii=False)
     kept = {"Cache-Control": "no-store", **(headers or {})}
     return web.Response(text=text, status=status, content_type="application/json", headers=kept)

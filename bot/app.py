@@ -40,8 +40,8 @@ from wallet_service import CodeLimit, LoginLimit, Wallet
 
 ROOT = Path(__file__).parent.parent
 PATTERNS = Path(__file__).parent / "dialogue" / "patterns.yml"
-_DEMO_LOGINS = LoginLimit(per_ten_minutes=1_000, per_day=10_000)  # the demo's few phones are shared by whoever tries it
 _DEMO_CODES = CodeLimit(per_ten_minutes=1_000, per_day=10_000)
+_DEMO_LOGINS = LoginLimit(1_000, 10_000, door=_DEMO_CODES)  # the demo's few phones are shared by whoever tries it
 
 
 @dataclass(frozen=True, slots=True)

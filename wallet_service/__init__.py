@@ -17,15 +17,19 @@ from wallet_service.numbers import is_phone, is_wallet_number
 from wallet_service.passwords import PasswordCost
 from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
 from wallet_service.randomness import Randomness
+from wallet_service.records import COLUMNS as RECORD_COLUMNS
 from wallet_service.views import (
     AuthenticatorOffer,
     Balance,
+    Binding,
     Change,
+    ClosingCheck,
     Fault,
     HistoryItem,
     Login,
     LoginChallenge,
     Notice,
+    Obstacle,
     Order,
     PayeeMatch,
     Period,
@@ -39,11 +43,14 @@ from wallet_service.ways import WAYS
 
 __all__ = [
     "MAX_AMOUNT",
+    "RECORD_COLUMNS",
     "SHANGHAI",
     "WAYS",
     "AuthenticatorOffer",
     "Balance",
+    "Binding",
     "Change",
+    "ClosingCheck",
     "CodeLimit",
     "ConfigurationError",
     "Database",
@@ -58,6 +65,7 @@ __all__ = [
     "LoginChallenge",
     "LoginLimit",
     "Notice",
+    "Obstacle",
     "Order",
     "PasswordCost",
     "PayeeMatch",

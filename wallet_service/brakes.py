@@ -42,11 +42,14 @@ def _windows(sent: Select[Any]) -> Select[Any]:
 _PAYMENT_CODES = _windows(
     select(outbox.c.created_at).where(outbox.c.user_id == bindparam("who"), outbox.c.kind == "payment_code")
 )
-_LOGIN_CODES = _windows(
+_CHALLENGE_CODES = (
     select(outbox.c.created_at)
     .join(challenges, challenges.c.id == outbox.c.challenge_id)
-    .where(challenges.c.phone_index == bindparam("who"), challenges.c.created_at > bindparam("oldest"))
+    .where(challenges.c.created_at > bindparam("oldest"))
 )
+_TO_PHONE = _windows(_CHALLENGE_CODES.where(challenges.c.phone_index == bindparam("who")))
+_FROM_DOOR = _windows(_CHALLENGE_CODES.where(challenges.c.door_index == bindparam("who")))
+_FROM_ALL = _windows(select(outbox.c.created_at).where(outbox.c.user_id.is_(None), outbox.c.kind == "login_code"))
 
 
 async def _check_rate(
@@ -60,11 +63,26 @@ async def _check_rate(
             raise errors.TooManyCodes(limit=most, retry_at=(sent_at + span).isoformat())
 
 
-async def check_login_codes(context: Context, connection: AsyncConnection, phone_index: bytes, now: datetime) -> None:
-    """Refuse one more login code for a phone that was sent enough; askers of one phone come one after the other."""
+async def check_phone_codes(context: Context, connection: AsyncConnection, phone_index: bytes, now: datetime) -> None:
+    """Refuse one more code for a phone (or mailbox) that was sent enough; askers of one phone come one after the other."""
     if not context.database.is_sqlite:  # there the one writer queue does it
         await connection.execute(select(func.pg_advisory_xact_lock(_PHONES, func.hashtext(phone_index.hex()))))
-    await _check_rate(connection, _LOGIN_CODES, context.login_limit, now, who=phone_index, oldest=now - 2 * _DAY)
+    await _check_rate(connection, _TO_PHONE, context.login_limit, now, who=phone_index, oldest=now - 2 * _DAY)
+
+
+async def check_login_codes(
+    context: Context, connection: AsyncConnection, phone_index: bytes, door_index: bytes | None, now: datetime
+) -> None:
+    """Refuse one more login code for a phone that was sent enough, at a door that asked for enough, and when all together did.
+
+    Nobody has to be known to ask, and each code is a message to somebody's phone. Doors that ask in the same moment may get a
+    few more than their limit.
+    """
+    await check_phone_codes(context, connection, phone_index, now)
+    limit = context.login_limit
+    if door_index is not None:
+        await _check_rate(connection, _FROM_DOOR, limit.door, now, who=door_index, oldest=now - 2 * _DAY)
+    await _check_rate(connection, _FROM_ALL, limit.everybody, now)
 
 
 async def check_payment_codes(context: Context, connection: AsyncConnection, user_id: int, now: datetime) -> None:

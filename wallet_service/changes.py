@@ -19,22 +19,25 @@ from wallet_service import brakes, errors
 from wallet_service.checks import is_text
 from wallet_service.codes import CHANGE_CODE, CODE_LIFE, TRIES, change_text, typed_code
 from wallet_service.context import Context
+from wallet_service.factors import find_second, spend_second
 from wallet_service.idempotency import once
-from wallet_service.masks import mask_phone
+from wallet_service.masks import mask_email, mask_phone
 from wallet_service.numbers import is_phone, plain_digits
 from wallet_service.outbox import notice_row
 from wallet_service.people import phone_index
 from wallet_service.schema import challenges, outbox
 from wallet_service.views import Change
 
-Purpose = Literal["set_password", "reset_password", "authenticator", "old_phone", "new_phone", "unfreeze", "close"]
+Purpose = Literal["set_password", "reset_password", "authenticator", "old_phone", "new_phone", "email", "unfreeze", "close"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+_MAIL: Purpose = "email"  # what a mailbox proves: itself; everything else is proven by a phone
+Row = Mapping[str, Any]
 PROOF_LIFE = timedelta(minutes=10)  # after the code's own five: how long a proof may wait for its change
 
 
 async def start_change(context: Context, user_id: int, purpose: Purpose, *, key: str, phone: str | None = None) -> Change:
     """Send the code that proves a change, to the person's own phone or to ``phone``; ValueError for no ``PURPOSES``."""
-    if purpose not in PURPOSES:
+    if purpose not in PURPOSES or purpose == _MAIL:
         raise ValueError(f"{purpose!r} is no kind of change")
     number = None if phone is None else plain_digits(phone)
     if number is not None and not is_phone(number):
@@ -50,17 +53,18 @@ async def start_change(context: Context, user_id: int, purpose: Purpose, *, key:
 
 
 async def send_code(
-    context: Context, connection: AsyncConnection, user_id: int, purpose: Purpose, phone: str, now: datetime
+    context: Context, connection: AsyncConnection, user_id: int, purpose: Purpose, to: str, now: datetime
 ) -> Change:
     """Send a code for a change of a person who is held; the one that waits for the same change is dead from now on."""
-    index = phone_index(context, phone)
-    await brakes.check_login_codes(context, connection, index, now)
+    by_mail = purpose == _MAIL
+    index = context.vault.index("email", to) if by_mail else phone_index(context, to)
+    await brakes.check_phone_codes(context, connection, index, now)
     mine = (challenges.c.user_id == user_id) & (challenges.c.purpose == purpose)
     await connection.execute(update(challenges).where(mine, challenges.c.status.in_(("open", "proven"))).values(status="used"))
     nonce = context.random.octets(16)
-    code = context.keys.code(CHANGE_CODE, change_text(purpose, user_id, phone, nonce), 0)
+    code = context.keys.code(CHANGE_CODE, change_text(purpose, user_id, to, nonce), 0)
     row = {
-        "phone": phone,
+        "phone": to,
         "phone_index": index,
         "purpose": purpose,
         "user_id": user_id,
@@ -73,8 +77,10 @@ async def send_code(
         "expires_at": now + CODE_LIFE,
     }
     row_id = (await connection.execute(insert(challenges).values(row).returning(challenges.c.id))).scalar_one()
-    await connection.execute(insert(outbox).values(notice_row("change_code", now, user_id=user_id, challenge_id=row_id)))
-    return Change(context.keys.public_id("change", row_id), mask_phone(phone), now + CODE_LIFE)
+    kind = "email_code" if by_mail else "change_code"
+    notice = notice_row(kind, now, user_id=user_id, challenge_id=row_id, to=to if by_mail else None)
+    await connection.execute(insert(outbox).values(notice))
+    return Change(context.keys.public_id("change", row_id), mask_email(to) if by_mail else mask_phone(to), now + CODE_LIFE)
 
 
 async def prove_change(context: Context, user_id: int, change_id: str, code: str, *, key: str) -> None:
@@ -106,12 +112,46 @@ async def prove_change(context: Context, user_id: int, change_id: str, code: str
 
 async def spend_proof(context: Context, connection: AsyncConnection, user_id: int, purpose: Purpose, change_id: str) -> str:
     """Use up a proof in the transaction of its change, and give the phone that it proved; ``change_not_found`` without one."""
+    row = await find_proof(context, connection, user_id, purpose, change_id)
+    await set_status(connection, row["id"], "used")
+    return str(row["phone"])
+
+
+async def find_proof(
+    context: Context, connection: AsyncConnection, user_id: int, purpose: Purpose, change_id: str
+) -> dict[str, Any]:
+    """Give a proof without using it up, for a change that has more to check first."""
     row = await _found(context, connection, user_id, change_id)
     late = context.now() >= row["expires_at"] + PROOF_LIFE
     if row["status"] != "proven" or row["purpose"] != purpose or late:
         raise errors.ChangeNotFound
-    await set_status(connection, row["id"], "used")
-    return str(row["phone"])
+    return row
+
+
+async def take_second(context: Context, connection: AsyncConnection, person: Row, proof: Row, second: str | None) -> None:
+    """Take a code of the authenticator, or a recovery code, beside a proven change."""
+    if second is None:
+        raise errors.SecondProofNeeded(ways=["authenticator"])
+    now = context.now()
+    brakes.check_lock(person["locked_until"], now)
+    found = await find_second(context, connection, person["id"], second, now)
+    right = found is not None and await spend_second(connection, person["id"], found, now)
+    await judge(connection, person, proof, right, now)
+
+
+async def judge(connection: AsyncConnection, person: Row, proof: Row, right: bool, now: datetime) -> None:
+    """Count what was proven on top of a change's code: wrong ones in a row, over everything, and the fifth ends this change."""
+    if right:
+        if person["wrong_seconds"]:
+            await brakes.forgive_wrong_codes(connection, person["id"], of="wrong_seconds")
+        return
+    tries = person["wrong_seconds"] % TRIES + 1
+    until = await brakes.count_wrong_code(connection, person["id"], person["wrong_seconds"], now, of="wrong_seconds")
+    if tries == TRIES:
+        await set_status(connection, proof["id"], "locked")
+    if until is not None:
+        raise errors.PaymentsLocked(retry_at=until.isoformat())
+    raise errors.ChangeLocked(tries=TRIES) if tries == TRIES else errors.WrongProof(tries_left=TRIES - tries)
 
 
 def fits(context: Context, row: Mapping[str, Any], code: object) -> bool:

@@ -33,9 +33,9 @@ def login_text(phone: str, nonce: bytes) -> str:
     return f"{phone}|{nonce.hex()}"
 
 
-def change_text(purpose: str, user_id: int, phone: str, nonce: bytes) -> str:
-    """Spell out what a change's code confirms: this change of this person, proven by this phone, this once."""
-    return f"{purpose}|{user_id}|{phone}|{nonce.hex()}"
+def change_text(purpose: str, user_id: int, to: str, nonce: bytes) -> str:
+    """Spell out what a change's code confirms: this change of this person, proven by this phone or mailbox, this once."""
+    return f"{purpose}|{user_id}|{to}|{nonce.hex()}"
 
 
 def typed_code(text: object) -> str:

@@ -25,19 +25,21 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class LoginLimit:
-    """How many login codes one phone may be sent (project defaults)."""
-
-    per_ten_minutes: int = 5
-    per_day: int = 20
-
-
-@dataclass(frozen=True, slots=True)
 class CodeLimit:
     """How many payment codes one person may be sent (project defaults; every correction of a payment sends one)."""
 
     per_ten_minutes: int = 20
     per_day: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLimit:
+    """How many login codes one phone may be sent, one door may ask for, and all doors together (project defaults)."""
+
+    per_ten_minutes: int = 5
+    per_day: int = 20
+    door: CodeLimit = CodeLimit(per_ten_minutes=10, per_day=30)
+    everybody: CodeLimit = CodeLimit(per_ten_minutes=3_000, per_day=100_000)
 
 
 @dataclass(slots=True)

@@ -70,6 +70,7 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
             "name": person["name"],
             "level": person["level"],
             "status": person.get("status", "active"),
+            "frozen_by": person.get("frozen_by", ""),
             "default_city": cities[0],
             "created_at": now - timedelta(days=data["opening"]["days_ago"]),
         }

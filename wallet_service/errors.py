@@ -66,6 +66,20 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | no_authenticator | | the person has no authenticator |
 | authenticator_there | | the person has an authenticator already |
 | wrong_app_code | | the new authenticator shows another code: it was not set up, or its clock is wrong |
+| second_proof_needed | ways | the change needs one more proof: by one of ``ways`` (old_phone, authenticator, id_number) |
+| not_closing | | there is no closing to call off |
+| closing_obstructed | obstacles | the account cannot be closed yet; each has ``kind``, ``city``, ``amount`` (fen) and ``count`` |
+| not_frozen | status | there is no freeze to lift |
+| freeze_needs_person | by | the freeze is not the owner's own: a person of the house has to look first |
+| invalid_name | | no name of a person |
+| invalid_id_number | | not a resident id number (GB 11643) |
+| id_in_use | | another account has this identity already |
+| identity_differs | | the account was verified for somebody else |
+| level_not_raised | level | the account stands as high or higher |
+| phone_in_use | | another account has this phone |
+| same_phone | | the account has this phone already |
+| invalid_email | | no mailbox's address |
+| binding_not_found | | no such door of this person |
 """
 
 from __future__ import annotations
@@ -405,6 +419,12 @@ class SecondFactorMissing(WalletError):
     code = "second_factor_missing"
 
 
+class SecondProofNeeded(WalletError):
+    """The change needs one more proof."""
+
+    code = "second_proof_needed"
+
+
 class WalletClosing(WalletError):
     """The person's account is being closed, or is closed."""
 
@@ -451,6 +471,84 @@ class RefundTooMuch(WalletError):
     """More than is left of the payment."""
 
     code = "refund_too_much"
+
+
+class NotClosing(WalletError):
+    """There is no closing to call off."""
+
+    code = "not_closing"
+
+
+class ClosingObstructed(WalletError):
+    """The account cannot be closed yet."""
+
+    code = "closing_obstructed"
+
+
+class NotFrozen(WalletError):
+    """There is no freeze to lift."""
+
+    code = "not_frozen"
+
+
+class FreezeNeedsPerson(WalletError):
+    """The freeze is not the owner's own."""
+
+    code = "freeze_needs_person"
+
+
+class InvalidName(WalletError):
+    """No name of a person."""
+
+    code = "invalid_name"
+
+
+class InvalidIdNumber(WalletError):
+    """Not a resident id number."""
+
+    code = "invalid_id_number"
+
+
+class IdInUse(WalletError):
+    """Another account has this identity already."""
+
+    code = "id_in_use"
+
+
+class IdentityDiffers(WalletError):
+    """The account was verified for somebody else."""
+
+    code = "identity_differs"
+
+
+class LevelNotRaised(WalletError):
+    """The account stands as high or higher."""
+
+    code = "level_not_raised"
+
+
+class PhoneInUse(WalletError):
+    """Another account has this phone."""
+
+    code = "phone_in_use"
+
+
+class SamePhone(WalletError):
+    """The account has this phone already."""
+
+    code = "same_phone"
+
+
+class InvalidEmail(WalletError):
+    """No mailbox's address."""
+
+    code = "invalid_email"
+
+
+class BindingNotFound(WalletError):
+    """No such door of this person."""
+
+    code = "binding_not_found"
 
 
 BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletError.__subclasses__()}

@@ -19,6 +19,7 @@ from wallet_service.masks import mask_phone
 from wallet_service.numbers import is_phone, new_wallet_number, plain_digits
 from wallet_service.outbox import notice_row
 from wallet_service.people import person_on, phone_index
+from wallet_service.posting import require_active
 from wallet_service.profile import profile_of
 from wallet_service.schema import accounts, challenges, outbox, users
 from wallet_service.views import Login, LoginChallenge, Person
@@ -27,19 +28,21 @@ NEW_LEVEL = 4  # a proven phone and nothing else
 OPENING_LIFE = timedelta(minutes=30)  # how long a login may wait for a resent code, and a proven phone for its first wallet
 
 
-async def start_login(context: Context, phone: str, *, key: str) -> LoginChallenge:
-    """Send a login code to a phone, registered or not."""
+async def start_login(context: Context, phone: str, *, key: str, door: str | None = None) -> LoginChallenge:
+    """Send a login code to a phone, registered or not; ``door`` names the end of a channel that asks for it."""
     number = plain_digits(phone) if isinstance(phone, str) else ""
     if not is_phone(number):
         raise errors.InvalidPhone
+    door_index = None if door is None else context.vault.index("door", door)
 
     async def work(connection: AsyncConnection) -> LoginChallenge:
         now = context.now()
-        await check_login_codes(context, connection, phone_index(context, number), now)
+        await check_login_codes(context, connection, phone_index(context, number), door_index, now)
         nonce = context.random.octets(16)
         row = {
             "phone": number,
             "phone_index": phone_index(context, number),
+            "door_index": door_index,
             "status": "open",
             "nonce": nonce,
             "counter": 0,
@@ -65,7 +68,7 @@ async def resend_login_code(context: Context, challenge_id: str, *, key: str) ->
             raise errors.LoginLocked(tries=TRIES)
         if row["status"] != "open" or now >= row["created_at"] + OPENING_LIFE:
             raise errors.ChallengeNotFound
-        await check_login_codes(context, connection, row["phone_index"], now)
+        await check_login_codes(context, connection, row["phone_index"], row["door_index"], now)
         counter, until = row["counter"] + 1, now + CODE_LIFE
         fresh = _hash_of(context, row["phone"], row["nonce"], counter)
         await _set(connection, row["id"], counter=counter, code_hash=fresh, expires_at=until)
@@ -85,7 +88,7 @@ async def _challenge(context: Context, connection: AsyncConnection, challenge_id
     row_id = context.keys.row_of("login", challenge_id) if is_text(challenge_id) else None
     if row_id is None:
         raise errors.ChallengeNotFound
-    wanted = select(challenges).where(challenges.c.id == row_id).with_for_update()
+    wanted = select(challenges).where(challenges.c.id == row_id, challenges.c.user_id.is_(None)).with_for_update()
     row = (await connection.execute(wanted)).mappings().one_or_none()
     if row is None:
         raise errors.ChallengeNotFound
@@ -159,8 +162,7 @@ async def open_wallet(context: Context, user_id: int, city: str, *, key: str) ->
 
     async def work(connection: AsyncConnection) -> Person:
         person = await person_on(connection, user_id)
-        if person.status != "active":
-            raise errors.WalletFrozen(city=city)
+        require_active(person.status, city)
         if city in person.cities:
             raise errors.AlreadyOpen(city=city)
         await _add_wallet(context, connection, user_id, city)

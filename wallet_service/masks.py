@@ -11,3 +11,9 @@ def mask_name(name: str) -> str:
 def mask_phone(phone: str) -> str:
     """Keep the first three and last four digits of a mobile number."""
     return f"{phone[:3]}****{phone[-4:]}"
+
+
+def mask_email(address: str) -> str:
+    """Keep the first character of the name and the host."""
+    name, _, host = address.partition("@")
+    return f"{name[:1]}***@{host}" if address else ""

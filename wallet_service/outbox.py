@@ -25,6 +25,7 @@ from wallet_service.ways import WAYS, ways_of
 LEASE = timedelta(seconds=60)
 GIVE_UP_AFTER = 150  # attempts: about a day, if they are ten minutes apart
 _WHOLE = "all"  # the way of a row that is not yet one for each way
+_CHALLENGES = ("login_code", "change_code", "email_code")
 
 _payer, _payee = accounts.alias("payer"), accounts.alias("payee")
 _sender, _receiver = users.alias("sender"), users.alias("receiver")
@@ -38,6 +39,7 @@ _DETAILS = (
         outbox.c.facts,
         outbox.c.way,
         outbox.c.to,
+        outbox.c.facts,
         outbox.c.attempts,
         outbox.c.created_at,
         users.c.email,
@@ -113,10 +115,12 @@ def notice_row(
     order_id: int | None = None,
     challenge_id: int | None = None,
     counter: int = 0,
+    way: str | None = None,
+    to: str | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Give the row of a notice that waits from now on; ``facts`` are JSON values without secrets or personal data."""
-    ways = ways_of(kind)
+    """Give the row of a notice that waits from now on; ``way`` and ``to`` are for one that goes where its person was reached."""
+    ways = (way,) if way else ways_of(kind)
     return {
         "kind": kind,
         "way": ways[0] if len(ways) == 1 else _WHOLE,
@@ -125,6 +129,7 @@ def notice_row(
         "order_id": order_id,
         "challenge_id": challenge_id,
         "counter": counter,
+        "to": to,
         "facts": dict(facts or {}),
         "attempts": 0,
         "due_at": now,
@@ -175,7 +180,7 @@ async def _split(connection: AsyncConnection, due: Mapping[str, Any]) -> None:
 def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
     if row["attempts"] > GIVE_UP_AFTER or (row["way"] == "mail" and not _address(row)):
         return False
-    if row["kind"] in ("login_code", "change_code"):
+    if row["kind"] in _CHALLENGES:
         waits = row["challenge_status"] == "open" and now < row["challenge_expires_at"]
         return bool(waits and row["challenge_counter"] == row["counter"])
     if row["kind"] == "payment_code":
@@ -186,13 +191,14 @@ def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
 
 
 def _notice(context: Context, row: Mapping[str, Any]) -> Notice:
+    facts: dict[str, Any] = {}
     if row["kind"] == "login_code":
         text = login_text(row["challenge_phone"], row["challenge_nonce"])
-        facts: dict[str, Any] = {
+        facts = {
             "code": context.keys.code(LOGIN_CODE, text, row["counter"]),
             "expires_at": row["challenge_expires_at"].isoformat(),
         }
-    elif row["kind"] == "change_code":
+    elif row["kind"] in _CHALLENGES:
         text = change_text(row["purpose"], row["user_id"], row["challenge_phone"], row["challenge_nonce"])
         facts = {
             "code": context.keys.code(CHANGE_CODE, text, row["counter"]),

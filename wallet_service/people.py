@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from wallet_service import errors
 from wallet_service.checks import is_id, is_text
 from wallet_service.context import Context
-from wallet_service.masks import mask_name, mask_phone
+from wallet_service.masks import mask_email, mask_name, mask_phone
 from wallet_service.numbers import is_phone, is_wallet_number, plain_digits
 from wallet_service.schema import accounts, contacts, users
 from wallet_service.views import PayeeMatch, Person
@@ -62,6 +62,9 @@ async def person_on(connection: AsyncConnection, user_id: int) -> Person:
         status=first.status,
         default_city=first.default_city,
         cities=tuple(row.city for row in rows if row.city is not None),
+        frozen_by=first.frozen_by,
+        closes_at=first.closes_at,
+        email_masked=mask_email(first.email or ""),
     )
 
 

@@ -70,6 +70,7 @@ def _index_of(name: str, **options: Any) -> Column[Any]:
     return Column(name, LargeBinary(32), **options)
 
 
+_IS_CLOSING = text("status = 'closing'")
 _IS_DUE = text("status = 'authorised'")
 _PAYS_BILL = text("status IN ('authorised', 'posted')")
 
@@ -106,6 +107,21 @@ users = Table(
     CheckConstraint("level BETWEEN 1 AND 4", name="level"),
     CheckConstraint("status IN ('active', 'frozen', 'closing', 'closed')", name="status"),
     CheckConstraint("frozen_by IN ('', 'owner', 'risk', 'agent')", name="frozen_by"),
+    CheckConstraint("(status = 'closing') = (closes_at IS NOT NULL)", name="closes_at"),
+    Index("ix_users_closing", "closes_at", sqlite_where=_IS_CLOSING, postgresql_where=_IS_CLOSING),
+)
+
+# What happened to somebody's account, by whom; the risk rules ask it how long ago a phone was changed.
+account_events = Table(
+    "account_events",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("kind", String(32), nullable=False),  # as the notice that tells of it
+    Column("by", String(64), nullable=False),
+    Column("facts", JSON, nullable=False),  # no personal data
+    Column("at", Instant, nullable=False),
+    Index(None, "user_id", "kind", "at"),
 )
 
 contacts = Table(
@@ -289,8 +305,9 @@ challenges = Table(
     "challenges",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("phone", Sealed("challenges.phone"), nullable=False),
+    Column("phone", Sealed("challenges.phone"), nullable=False),  # or the mailbox that the code goes to
     _index_of("phone_index", nullable=False),
+    _index_of("door_index"),  # the end of a channel that asked for it
     Column("purpose", String(16), nullable=False, server_default="login"),
     Column("user_id", Id, ForeignKey("users.id")),  # whose change it proves; null for a log-in
     Column("status", String(16), nullable=False),
@@ -301,6 +318,7 @@ challenges = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Index(None, "phone_index", "created_at"),
+    Index(None, "door_index", "created_at"),
     CheckConstraint("status IN ('open', 'proven', 'used', 'locked')", name="status"),
     CheckConstraint("tries BETWEEN 0 AND 5", name="tries"),
 )

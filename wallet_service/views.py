@@ -11,7 +11,10 @@ OrderStatus = Literal["proposed", "authorised", "posted", "voided", "expired", "
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user. ``level`` is the e-CNY class (4: phone only … 1: seen at the counter); ``name`` is empty until verified."""
+    """A user. ``level`` is the e-CNY class (4: phone only … 1: seen at the counter); ``name`` is empty until verified.
+
+    ``status`` is active, frozen (``frozen_by`` owner, risk or agent), closing (until ``closes_at``) or closed.
+    """
 
     id: int
     name: str
@@ -21,6 +24,9 @@ class Person:
     status: str
     default_city: str
     cities: tuple[str, ...]
+    frozen_by: str = ""
+    closes_at: datetime | None = None
+    email_masked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,36 @@ class LoginChallenge:
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """A door or device that a person is logged in at; ``label`` is what the door calls itself, empty if it does not."""
+
+    id: int
+    channel: str
+    label: str
+    created_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps an account from being closed: ``balance`` (fen in a city), ``pending`` (orders), ``records`` or ``frozen``."""
+
+    kind: str
+    city: str = ""
+    amount: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingCheck:
+    """Whether an account can be closed, and the days in which its owner may then still think better of it."""
+
+    obstacles: tuple[Obstacle, ...]
+    cooling_off_days: int
+    exported_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """A proven phone; ``user_id`` is None when it has no wallet yet (then ``open_account``)."""
 
@@ -175,7 +211,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that waits for the code sent to a phone."""
+    """A change that waits for the code sent to a phone; for a new mailbox, to the mailbox, and that is what is masked."""
 
     id: str
     phone_masked: str

@@ -29,6 +29,7 @@ from wallet_service import (
     tidying,
     timers,
 )
+from wallet_service.account_face import AccountFace
 from wallet_service.combining import Combiner, Wish
 from wallet_service.commands import Command
 from wallet_service.context import CodeLimit, Context, LoginLimit, utc_now
@@ -66,7 +67,7 @@ from wallet_service.views import (
 T = TypeVar("T")
 
 
-class Wallet(FactorFace):
+class Wallet(FactorFace, AccountFace):
     """Accounts, ledger, orders, logins and notices behind typed methods; made by :meth:`open`.
 
     ``key`` (1-255 characters) names one wish: repeated with the same content it gives the same result, with other content
@@ -150,9 +151,9 @@ class Wallet(FactorFace):
         """Give the user id that a token proves, or refuse with ``not_logged_in``."""
         return self._context.keys.verify_actor(token, conversation)
 
-    async def start_login(self, phone: str, *, key: str) -> LoginChallenge:
-        """Send a login code to a phone, registered or not."""
-        challenge = await logins.start_login(self._context, phone, key=key)
+    async def start_login(self, phone: str, *, key: str, door: str | None = None) -> LoginChallenge:
+        """Send a login code to a phone, registered or not; ``door`` names the end of a channel that asks for it."""
+        challenge = await logins.start_login(self._context, phone, key=key, door=door)
         self._notices.set()
         return challenge
 

@@ -18,7 +18,7 @@ def _table() -> Mapping[str, Any]:
 
 
 def ways_of(kind: str) -> tuple[str, ...]:
-    """Give the ways of a kind of notice; one that the table does not name goes by the usual ones, a code by SMS alone."""
+    """Give the ways of a kind of notice; one that the table does not name goes by the usual ones, a code by one alone."""
     if kind.endswith("_code"):
-        return ("sms",)
+        return (_table()["codes"].get(kind, "sms"),)
     return tuple(_table()["kinds"].get(kind, _table()["otherwise"]))

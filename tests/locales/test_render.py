@@ -30,8 +30,8 @@ from locales import Locale, LocaleError
 from locales.render import clock, moment, money
 from nlu import Interpreter
 from tests.bot.talk import LI, WANG, Talk
-from tests.conftest import OpenDemo
-from wallet_service import Fen, Transfer, errors
+from tests.conftest import Clock, OpenDemo
+from wallet_service import RECORD_COLUMNS, Change, Fen, Transfer, Wallet, errors
 from wallet_service.outbox import notice_row
 from wallet_service.posting import TOLD
 from wallet_service.risk import packaged_rules
@@ -103,7 +103,8 @@ def spoken_in_code(flows: Flows) -> set[str]:
 def kinds_of_notices() -> set[str]:
     """Read from the wallet's code which notices it writes."""
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "wallet_service").glob("*.py")]
-    return {kind for source in sources for kind in re.findall(r'(?:notice_row|\.tell)\(\s*"(\w+)"', source)} | set(TOLD.values())
+    named = r'(?:(?:notice_row|\.tell|happene?[ds])\(\s*(?:connection, user_id, )?|kind = (?="email))"(\w+)"(?: if by_mail else "(\w+)")?'
+    return {kind for source in sources for found in re.findall(named, source) for kind in found if kind} | set(TOLD.values())
 
 
 def spoken_in_flows(flows: Flows) -> set[str]:
@@ -219,9 +220,44 @@ async def _tell_of_orders(app: App, talk: Talk) -> None:
             await connection.execute(sa.insert(outbox).values(notice_row(kind, now, user_id=1, order_id=order_id)))
 
 
+async def change_accounts(wallet: Wallet, talk: Talk, clock: Clock) -> None:
+    """Do to accounts whatever their owners are told of."""
+
+    async def proven(user_id: int, change: Change, to: str) -> str:
+        await talk.app.courier.drain()
+        await wallet.prove_change(user_id, change.id, talk.code(to), key=f"proof {change.id}")
+        return change.id
+
+    for by in ("owner", "risk", "agent"):
+        await wallet.freeze(2, key=f"freeze {by}", by=by)  # type: ignore[arg-type]
+    await wallet.lift_freeze(2, agent="demo", key="lift")
+    await wallet.raise_level(3, 2, name="陈建国", id_number="11010519491231002X", key="level", by="counter")
+    web = await wallet.bind(2, "web", "one", "Firefox", key="one")
+    await wallet.bind(2, "web", "two", "", key="two")
+    await wallet.unbind(2, web.id, key="out")
+    await wallet.unbind_all(2, key="all out")
+    box = await proven(2, await wallet.start_email(2, "li@example.com", key="box"), "li@example.com")
+    await wallet.set_email(2, box, key="set box")
+    new = await proven(2, await wallet.start_phone_change(2, "13900005678", key="new"), "13900005678")
+    old = await proven(2, await wallet.start_change(2, "old_phone", key="old"), LI)
+    await wallet.change_phone(2, new, old_phone=old, key="phone")
+    header = ("",) * len(RECORD_COLUMNS)
+    for turn in ("called off", "closed"):
+        async for _ in wallet.export_records(5, header=header, words={}):
+            pass
+        closing = await proven(5, await wallet.send_closing_code(5, key=turn), "13800000005")
+        await wallet.start_closing(5, closing, key=f"start {turn}")
+        if turn == "called off":
+            await wallet.cancel_closing(5, key="stay")
+    clock.ahead += dt.timedelta(days=7)
+    assert await wallet.close_due() == 1
+    await talk.app.courier.drain()
+
+
 async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
-    """A log-in, orders, a transfer, a first password and ten wrong codes send every notice, each with the facts of its words."""
-    async with open_demo() as app:
+    """A log-in, orders, all that may happen to an account and ten wrong codes send every notice with the facts of its words."""
+    clock = Clock()
+    async with open_demo(clock=clock) as app:
         kinds, say = set[str](), app.locale.say
 
         def noted(name: str, *values: Any, **more: Any) -> Any:
@@ -244,6 +280,7 @@ async def test_notices_get_what_their_words_need(open_demo: OpenDemo) -> None:
         await app.courier.drain()
         await app.wallet.use_ticket(token, {"code": talk.code(LI), "new": "258046"})
         await app.courier.drain()
+        await change_accounts(app.wallet, talk, clock)
         notices = {name for name in app.locale.responses if name.startswith("utter_notice_")}
         assert notices == {kind for kind in kinds if kind.startswith("utter_notice_")}
 

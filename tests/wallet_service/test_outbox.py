@@ -169,8 +169,10 @@ def test_the_ways_are_known_and_a_code_has_one() -> None:
     """A code goes by SMS alone, one of a kind to come too; what changes who can get in goes everywhere."""
     for kind in ("login_code", "payment_code", "a_kind_to_come_code"):
         assert ways_of(kind) == ("sms",)
-    for kind in ("credential_changed", "payments_locked", "wallet_frozen", "device_added", "phone_changed"):
+    for kind in ("credential_changed", "payments_locked", "wallet_frozen", "closing_started", "phone_changed"):
         assert {"sms", "mail", "doors"} <= set(ways_of(kind)) <= set(WAYS)
+    assert set(ways_of("logged_in") + ways_of("device_added")) == {"sms", "mail", "doors"}  # a log-in at a new door is both
+    assert ways_of("email_code") == ("mail",)
     assert ways_of("a_kind_to_come") == ("sms", "doors")
 
 

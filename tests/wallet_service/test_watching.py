@@ -116,7 +116,7 @@ async def test_fresh_devices_credentials_and_wrong_codes_are_seen(till) -> None:
     await till.write(insert(bindings).values(user_id=till.ids["李娜"], **binding, **at))
     await till.sql(
         "INSERT INTO outbox (kind, status, user_id, counter, attempts, due_at, created_at) "
-        "SELECT 'password_changed', 'waiting', id, 0, 0, 0, ? FROM users WHERE id = ?",
+        "SELECT 'credential_changed', 'waiting', id, 0, 0, 0, ? FROM users WHERE id = ?",
         int(till.clock.now.timestamp() * 1000),
         till.ids["李娜"],
     )

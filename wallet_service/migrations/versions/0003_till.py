@@ -12,7 +12,7 @@ down_revision = None
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 # What was written down stays; an order's status only moves forward, and what it says is fixed once it is written.
-_APPEND_ONLY = ("entries", "links", "decisions", "reveals")
+_APPEND_ONLY = ("entries", "links", "decisions", "reveals", "account_events")
 _FIXED = (
     "kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "note", "method", "card_id", "bill_id", "refunds_id",
     "nonce", "created_at", "outside", "delay",
@@ -128,10 +128,30 @@ def upgrade() -> None:
         sa.CheckConstraint("frozen_by IN ('', 'owner', 'risk', 'agent')", name=op.f("ck_users_frozen_by")),
         sa.CheckConstraint("status IN ('active', 'frozen', 'closing', 'closed')", name=op.f("ck_users_status")),
         sa.CheckConstraint("level BETWEEN 1 AND 4", name=op.f("ck_users_level")),
+        sa.CheckConstraint("(status = 'closing') = (closes_at IS NOT NULL)", name=op.f("ck_users_closes_at")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("id_index", name=op.f("uq_users_id_index")),
         sa.UniqueConstraint("phone_index", name=op.f("uq_users_phone_index")),
     )
+    op.create_index(
+        "ix_users_closing",
+        "users",
+        ["closes_at"],
+        sqlite_where=sa.text("status = 'closing'"),
+        postgresql_where=sa.text("status = 'closing'"),
+    )
+    op.create_table(
+        "account_events",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("by", sa.String(length=64), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_account_events_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_account_events")),
+    )
+    op.create_index(op.f("ix_account_events_user_id_kind_at"), "account_events", ["user_id", "kind", "at"], unique=False)
     op.create_table(
         "accounts",
         sa.Column("id", ID, nullable=False),
@@ -219,6 +239,7 @@ def upgrade() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("phone", sa.LargeBinary(), nullable=False),
         sa.Column("phone_index", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("door_index", sa.LargeBinary(length=32), nullable=True),
         sa.Column("purpose", sa.String(length=16), server_default="login", nullable=False),
         sa.Column("user_id", ID, nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -234,6 +255,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_challenges")),
     )
     op.create_index(op.f("ix_challenges_phone_index_created_at"), "challenges", ["phone_index", "created_at"], unique=False)
+    op.create_index(op.f("ix_challenges_door_index_created_at"), "challenges", ["door_index", "created_at"], unique=False)
     op.create_table(
         "contacts",
         sa.Column("id", ID, nullable=False),

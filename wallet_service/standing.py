@@ -1,0 +1,29 @@
+"""A person's row: read and kept to a transaction, and changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from wallet_service import brakes, errors
+from wallet_service.checks import is_id
+from wallet_service.context import Context
+from wallet_service.schema import users
+
+
+async def held_user(context: Context, connection: AsyncConnection, user_id: int) -> dict[str, Any]:
+    """Keep a person to this transaction and read their row; who is closed or unknown is refused with ``not_logged_in``."""
+    if not is_id(user_id):
+        raise errors.NotLoggedIn
+    await brakes.hold(context, connection, user_id)
+    row = (await connection.execute(select(users).where(users.c.id == user_id))).mappings().one_or_none()
+    if row is None or row["status"] == "closed":
+        raise errors.NotLoggedIn
+    return dict(row)
+
+
+async def change_user(connection: AsyncConnection, user_id: int, **columns: Any) -> None:
+    """Write some columns of a person's row."""
+    await connection.execute(update(users).where(users.c.id == user_id).values(**columns))

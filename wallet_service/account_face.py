@@ -127,7 +127,3 @@ class AccountFace:
     async def cancel_closing(self, user_id: int, *, key: str) -> Person:
         """Call a closing off."""
         return await self._telling(closing.cancel_closing(self._context, user_id, key=key))
-
-    async def close_due(self, limit: int = 20) -> int:
-        """End the closings whose cooling-off is over; give how many were looked at."""
-        return await self._telling(closing.close_due(self._context, limit))

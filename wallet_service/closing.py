@@ -21,7 +21,7 @@ from wallet_service.events import happened
 from wallet_service.idempotency import once
 from wallet_service.people import person_on
 from wallet_service.schema import accounts, authenticators, cards, contacts, orders, passwords, recovery_codes, tickets, users
-from wallet_service.standing import change_user, held_user
+from wallet_service.standing import change_user, held_row, held_user
 from wallet_service.views import Change, ClosingCheck, Obstacle, Person
 
 RECORDS_LAST = timedelta(days=30)  # how long records that were taken along count as taken
@@ -96,8 +96,8 @@ async def close_due(context: Context, limit: int) -> int:
 async def _end(context: Context, user_id: int) -> None:
     now = context.now()
     async with context.database.write() as connection:
-        row = await held_user(context, connection, user_id)
-        if row["status"] != "closing" or row["closes_at"] > now:
+        row = await held_row(context, connection, user_id)
+        if row is None or row["status"] != "closing" or row["closes_at"] > now:
             return  # called off, or another worker was first
         check = await _check(context, connection, row, now, lock=True)
         left = [each for each in check.obstacles if each.kind != "records"]  # they were taken along when it began

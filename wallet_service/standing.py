@@ -15,13 +15,19 @@ from wallet_service.schema import users
 
 async def held_user(context: Context, connection: AsyncConnection, user_id: int) -> dict[str, Any]:
     """Keep a person to this transaction and read their row; who is closed or unknown is refused with ``not_logged_in``."""
-    if not is_id(user_id):
-        raise errors.NotLoggedIn
-    await brakes.hold(context, connection, user_id)
-    row = (await connection.execute(select(users).where(users.c.id == user_id))).mappings().one_or_none()
+    row = await held_row(context, connection, user_id)
     if row is None or row["status"] == "closed":
         raise errors.NotLoggedIn
-    return dict(row)
+    return row
+
+
+async def held_row(context: Context, connection: AsyncConnection, user_id: int) -> dict[str, Any] | None:
+    """Keep a person, closed or not, to this transaction and read their row."""
+    if not is_id(user_id):
+        return None
+    await brakes.hold(context, connection, user_id)
+    row = (await connection.execute(select(users).where(users.c.id == user_id))).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
 async def change_user(connection: AsyncConnection, user_id: int, **columns: Any) -> None:

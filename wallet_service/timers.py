@@ -1,5 +1,6 @@
-"""What is due: delayed orders arrive, channels outside are asked again. Everything stands in rows, so a restart forgets nothing.
+"""What is due: delayed orders arrive, channels outside are asked again, accounts close.
 
+Everything stands in rows, so a restart forgets nothing.
 Any number of processes may look: what a row became is decided on its own state, under its lock, once. A channel outside is asked
 with the order's one number, however often; what it answered in doubt is asked again, never sent anew.
 """
@@ -17,6 +18,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from wallet_service import errors
+from wallet_service.closing import close_due
 from wallet_service.combining import Combiner, Wish
 from wallet_service.context import Context
 from wallet_service.outside import Answer, Errand
@@ -136,12 +138,13 @@ class Recall(Wish[Order]):
 
 
 async def run_due(context: Context, combiner: Combiner) -> int:
-    """Do everything that is due now; give how many orders that were."""
+    """Do everything that is due now; give how many orders and closings that were."""
+    closings = await close_due(context, MOST)
     async with context.database.read() as connection:
         due = (await connection.execute(_DUE, {"now": context.now(), "most": MOST})).all()
     if due:
         await asyncio.gather(*(_do(context, combiner, row) for row in due))
-    return len(due)
+    return len(due) + closings
 
 
 async def _do(context: Context, combiner: Combiner, row: Any) -> None:
@@ -206,7 +209,7 @@ class Timekeeper:
     async def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                while await run_due(self._context, self._combiner) == MOST:
+                while await run_due(self._context, self._combiner) >= MOST:
                     continue
             except Exception as fault:  # the database may be away: what is due stays due
                 log.warning("what is due has to wait: %s", type(fault).__name__)

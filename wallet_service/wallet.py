@@ -269,7 +269,7 @@ class Wallet(FactorFace, AccountFace):
         return done
 
     async def run_due(self) -> int:
-        """Do now what is due: delayed orders arrive, channels outside are asked; give how many orders that were."""
+        """Do now what is due: delayed orders arrive, channels outside are asked, accounts close; give how many that were."""
         count = await timers.run_due(self._context, self._combiner)
         self._sealer.wake()
         self._notices.set()

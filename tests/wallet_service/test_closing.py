@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from datetime import timedelta
@@ -108,10 +109,10 @@ async def test_the_end_of_the_cooling_off(till, refused) -> None:
     await closing(till, zhang)
     await till.collect()
     till.clock.advance(days=7, milliseconds=-1)
-    assert await till.wallet.close_due() == 0
+    await till.wallet.run_due()
+    assert (await till.wallet.person(zhang)).status == "closing"
     till.clock.advance(milliseconds=1)
-    assert await till.wallet.close_due() == 1
-    assert await till.wallet.close_due() == 0
+    await asyncio.gather(till.wallet.run_due(), till.wallet.run_due())
     assert [(n.kind, n.channel, n.to) for n in await till.collect()] == [("wallet_closed", "sms", "13800000005")]
     for table, owner in (("authenticators", "user_id"), ("bindings", "user_id"), ("contacts", "owner_id")):
         assert await till.sql(f"SELECT count(*) FROM {table} WHERE {owner} = ?", zhang) == [(0,)]
@@ -136,7 +137,7 @@ async def test_an_identity_may_open_an_account_again(till) -> None:
     await till.wallet.raise_level(zhang, 2, name="张三丰", id_number=number, key=till.key(), by="counter")
     await closing(till, zhang)
     till.clock.advance(days=7)
-    await till.wallet.close_due()
+    await till.wallet.run_due()
     assert (await till.wallet.raise_level(chen, 3, name="张三丰", id_number=number, key=till.key(), by="ocr")).level == 3
 
 
@@ -148,7 +149,7 @@ async def test_money_that_came_in_keeps_the_account(till) -> None:
     await till.write(update(accounts).where(mine).values(balance=100))
     await till.collect()
     till.clock.advance(days=7)
-    assert await till.wallet.close_due() == 1
+    await till.wallet.run_due()
     assert (await till.wallet.person(zhang)).status == "active"
     (notice,) = [notice for notice in await till.collect() if notice.channel == "sms"]
     assert (notice.kind, notice.facts["by"]) == ("closing_cancelled", "closing")
@@ -163,7 +164,8 @@ async def test_a_freeze_calls_a_closing_off(till) -> None:
     person = await till.wallet.freeze(zhang, key=till.key())
     assert (person.status, person.closes_at) == ("frozen", None)
     till.clock.advance(days=8)
-    assert await till.wallet.close_due() == 0
+    await till.wallet.run_due()
+    assert (await till.wallet.person(zhang)).status == "frozen"
 
 
 async def test_records_open_in_a_spreadsheet(till) -> None:

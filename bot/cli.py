@@ -7,6 +7,7 @@ import asyncio
 import getpass
 import json
 import logging
+import math
 import secrets
 import signal
 import sys
@@ -78,8 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("file")
     evaluate.set_defaults(run=_evaluate)
 
-    database = verbs.add_parser("db", help="the database's schema").add_subparsers(required=True, metavar="upgrade")
+    database = verbs.add_parser("db", help="the database").add_subparsers(required=True, metavar="upgrade|rotate-keys")
     database.add_parser("upgrade", help="migrate to this version").set_defaults(run=lambda _: asyncio.run(_upgrade()))
+    rotate = database.add_parser("rotate-keys", help="seal all personal data under a new key, while the service runs")
+    rotate.add_argument("--keep", type=_seconds, help="seconds for other processes to learn the key (0: there are none)")
+    rotate.set_defaults(run=lambda options: asyncio.run(_rotate_keys(options)))
 
     ledger = verbs.add_parser("ledger", help="the books").add_subparsers(required=True, metavar="verify")
     ledger.add_parser("verify", help="check every invariant and the hash chain").set_defaults(
@@ -111,6 +115,13 @@ def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
     read.__name__ = "positive number"
     return read
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
 
 
 def _settings(*, demo: bool, serving: bool = True) -> Settings:
@@ -241,6 +252,22 @@ async def _upgrade() -> int:
         await migrate_bot(wallet.database)
     print("the database is at this version")
     return 0
+
+
+async def _rotate_keys(options: argparse.Namespace) -> int:
+    from bot.migrations import TABLES, check
+    from wallet_service import ROTATION_KEEP, Wallet
+
+    settings = _settings(demo=False, serving=False)
+    keep = ROTATION_KEEP if options.keep is None else options.keep
+    async with Wallet.open(settings.database_url, secret=settings.secret_key, working=False) as wallet:
+        await check(wallet.database)
+        done = await wallet.rotate_keys(TABLES, keep=keep)
+    deleted, left = (", ".join(map(str, keys)) or "none" for keys in (done.retired, done.left))
+    print(
+        f"key {done.key_id} in use, {done.resealed} rows sealed again, deleted keys: {deleted}, older keys still needed: {left}"
+    )
+    return 1 if done.left else 0
 
 
 async def _verify() -> int:

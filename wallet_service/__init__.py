@@ -15,9 +15,11 @@ from wallet_service.migrations import migrate
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_phone, is_wallet_number
 from wallet_service.passwords import PasswordCost
+from wallet_service.privacy_face import ROTATION_KEEP
 from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
 from wallet_service.randomness import Randomness
 from wallet_service.records import COLUMNS as RECORD_COLUMNS
+from wallet_service.vault import Sealed, SealedJson
 from wallet_service.views import (
     AuthenticatorOffer,
     Balance,
@@ -35,6 +37,7 @@ from wallet_service.views import (
     Period,
     Person,
     Report,
+    Rotation,
     Ticket,
     TicketView,
 )
@@ -44,6 +47,7 @@ from wallet_service.ways import WAYS
 __all__ = [
     "MAX_AMOUNT",
     "RECORD_COLUMNS",
+    "ROTATION_KEEP",
     "SHANGHAI",
     "WAYS",
     "AuthenticatorOffer",
@@ -74,7 +78,10 @@ __all__ = [
     "Profile",
     "Randomness",
     "Report",
+    "Rotation",
     "SchemaError",
+    "Sealed",
+    "SealedJson",
     "Ticket",
     "TicketView",
     "Transfer",

@@ -18,12 +18,13 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.context import Context
 from wallet_service.errors import LedgerFault
 from wallet_service.schema import accounts, chain_head, entries, links, orders, users
+from wallet_service.vault import Checked, Sealed
 
 LATE_COMMITS = 10_000  # ids below the highest sealed one in which a transaction may still have been open (PostgreSQL)
 BATCH = 5_000
@@ -37,8 +38,15 @@ _COVERED = (
     *((orders, name, f"order_{name}") for name in _ORDER),
     *((side, name, f"{side.name}_{name}") for side in (_debit, _credit) for name in _ACCOUNT),
 )
+
+
+def _as_checked(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Cover what a sealed text says, not how it is sealed now: the data key changes. A bare hash of it could be guessed at."""
+    return type_coerce(column, Checked(column.type.name)) if isinstance(column.type, Sealed) else column
+
+
 _FIELDS = (*entries.c.keys(), *(label for *_, label in _COVERED))
-CONTENT = (*entries.c, *(table.c[name].label(label) for table, name, label in _COVERED))
+CONTENT = (*entries.c, *(_as_checked(table.c[name]).label(label) for table, name, label in _COVERED))
 FROM_ENTRIES = (
     entries.outerjoin(orders, orders.c.id == entries.c.order_id)
     .outerjoin(_debit, _debit.c.id == entries.c.debit_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,12 +20,13 @@ from typing import Any
 
 from sqlalchemy import Table, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from wallet_service import driver, outages
 from wallet_service.errors import ConfigurationError
+from wallet_service.vault import Vault, refusing
 
 BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
 READERS = 4  # pooled read connections
@@ -36,6 +38,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA recursive_triggers = ON",  # else INSERT OR REPLACE could delete an entry unseen
 )
+_VALUE = re.compile(r"((?:argument \$\d+|for type [\w ]+)(?=:)|(?=\n)).*", re.DOTALL)  # from here on an error quotes values
 
 
 def parse_url(url: str) -> URL:
@@ -80,6 +83,15 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _forget_values(context: ExceptionContext) -> None:
+    """Cut an error down to what failed: PostgreSQL adds the failing row or argument, and an error may end in a log."""
+    for error in (context.original_exception, context.original_exception.__cause__, context.sqlalchemy_exception):
+        if error is not None:
+            error.args = tuple(_VALUE.sub(r"\1", text) if isinstance(text, str) else text for text in error.args)
+            if isinstance(getattr(error, "detail", None), str):
+                error.detail = None  # type: ignore[attr-defined]
+
+
 class Database:
     """Hands out connections: ``read`` for single statements, ``write`` for transactions, ``snapshot`` for long checks."""
 
@@ -88,6 +100,10 @@ class Database:
         self._reader = reader or writer.execution_options(isolation_level="AUTOCOMMIT")
         self.is_sqlite = writer.dialect.name == "sqlite"
         self._queue = asyncio.Lock()
+        self._vault: Vault | None = None
+        for engine in (writer,) if reader is None else (writer, reader):
+            event.listen(engine.sync_engine, "handle_error", _forget_values)
+            engine.dialect.statement_compiler = refusing(engine.dialect.statement_compiler)
 
     @staticmethod
     def connect(url: URL) -> Database:
@@ -117,10 +133,17 @@ class Database:
         event.listen(writer.sync_engine, "begin", _begin_immediate)
         return Database(writer, reader)
 
-    def use_vault(self, vault: object) -> None:
+    def use_vault(self, vault: Vault) -> None:
         """Let sealed columns (``vault.Sealed``) of every table in this database be written and read."""
+        self._vault = vault
         for engine in (self._writer, self._reader):
             engine.dialect.vault = vault  # type: ignore[attr-defined]
+
+    def blind_index(self, name: str, text: str) -> bytes:
+        """Give the bytes by which a sealed text is looked up."""
+        if self._vault is None:
+            raise RuntimeError("the database has no vault yet")
+        return self._vault.index(name, text)
 
     def insert_if_new(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """Give an INSERT that leaves a row alone whose unique columns are there already."""

@@ -100,11 +100,13 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
             named[city, biller["service"]] = new_account("biller", city, name=name)
         crew.accounts[city, "bank"] = context.system[city, "clearing"]
     crew.accounts.update(zip(named, await insert_rows(connection, accounts, list(named.values())), strict=True))
-    await _insert_bills(connection, data, crew, now)
+    await _insert_bills(context, connection, data, crew, now)
     return crew
 
 
-async def _insert_bills(connection: AsyncConnection, data: Mapping[str, Any], crew: _Cast, now: datetime) -> None:
+async def _insert_bills(
+    context: Context, connection: AsyncConnection, data: Mapping[str, Any], crew: _Cast, now: datetime
+) -> None:
     today = now.astimezone(SHANGHAI).date()
     known = [(city, biller) for city in data["cities"] for biller in data["billers"]]
     rows = [{"account_id": crew.accounts[city, biller["service"]], "service": biller["service"]} for city, biller in known]
@@ -113,6 +115,7 @@ async def _insert_bills(connection: AsyncConnection, data: Mapping[str, Any], cr
         {
             "biller_id": biller_id,
             "customer_no": biller["customer_no"],
+            "customer_index": context.vault.index("customer_no", biller["customer_no"]),
             "month": day_number(today) // 100,
             "amount": fen(biller["debt"]),
         }

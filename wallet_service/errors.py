@@ -562,5 +562,9 @@ class LedgerFault(RuntimeError):
     """The chain over the ledger is not what this secret key has signed: nothing more is sealed until a person has looked."""
 
 
+class UnknownDataKey(RuntimeError):
+    """A sealed value names a data key that this process has not learned (yet); it looks for new ones at once."""
+
+
 class ConfigurationError(ValueError):
     """A setting is missing or unusable; the message names it."""

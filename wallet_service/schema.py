@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-from wallet_service.vault import Sealed
+from wallet_service.vault import Sealed, SealedJson
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -80,6 +80,7 @@ data_keys = Table(
     Column("id", Id, primary_key=True, autoincrement=False),
     Column("wrapped", LargeBinary(60), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("used_from", Instant, nullable=False),  # by then every open wallet has learned it
 )
 
 users = Table(
@@ -119,7 +120,7 @@ account_events = Table(
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
     Column("kind", String(32), nullable=False),  # as the notice that tells of it
     Column("by", String(64), nullable=False),
-    Column("facts", JSON, nullable=False),  # no personal data
+    Column("facts", SealedJson("account_events.facts"), nullable=False),
     Column("at", Instant, nullable=False),
     Index(None, "user_id", "kind", "at"),
 )
@@ -174,10 +175,11 @@ bills = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("biller_id", Id, ForeignKey("billers.id"), nullable=False),
-    Column("customer_no", String(32), nullable=False),
+    Column("customer_no", Sealed("bills.customer_no"), nullable=False),  # often a phone
+    _index_of("customer_index", nullable=False),
     Column("month", Integer, nullable=False),  # yyyymm
     Column("amount", BigInteger, nullable=False),
-    UniqueConstraint("biller_id", "customer_no", "month"),
+    UniqueConstraint("biller_id", "customer_index", "month"),
     CheckConstraint("amount > 0", name="amount"),
 )
 
@@ -210,7 +212,7 @@ orders = Table(
     Column("payee_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("fee", BigInteger, nullable=False),
-    Column("note", String(100), nullable=False),
+    Column("note", Sealed("orders.note"), nullable=False),  # free text: whatever people write, names and phones too
     Column("method", String(12), nullable=False),  # what it is paid by, and for a merchant's code of which sort that is
     Column("card_id", Id, ForeignKey("cards.id")),
     Column("bill_id", Id, ForeignKey("bills.id")),
@@ -335,7 +337,7 @@ outbox = Table(
     Column("counter", Integer, nullable=False),
     Column("way", String(8), nullable=False, server_default="all"),  # by which it leaves
     Column("to", Sealed("outbox.to")),  # where, if not to where the person is reached now
-    Column("facts", JSON, nullable=False, server_default="{}"),  # figures that stand nowhere else; no secrets, no personal data
+    Column("facts", SealedJson("outbox.facts"), nullable=False, default=dict),  # what stands nowhere else; no secrets
     Column("attempts", Integer, nullable=False),
     Column("due_at", Instant, nullable=False),  # a claim moves it on, so that a crashed sender's notice comes back
     Column("created_at", Instant, nullable=False),
@@ -411,7 +413,7 @@ bindings = Table(
     Column("channel", String(32), nullable=False),
     Column("address", Sealed("bindings.address"), nullable=False),
     _index_of("address_index", nullable=False),
-    Column("label", String(64), nullable=False),
+    Column("label", Sealed("bindings.label"), nullable=False),
     Column("status", String(8), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
@@ -453,6 +455,6 @@ reveals = Table(
     Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
     Column("actor", String(64), nullable=False),
     Column("field", String(16), nullable=False),
-    Column("reason", String(200), nullable=False),
+    Column("reason", Sealed("reveals.reason"), nullable=False),
     Column("at", Instant, nullable=False),
 )

@@ -293,3 +293,13 @@ class Report:
     def ok(self) -> bool:
         """Tell whether every invariant holds."""
         return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A change of the data key: the key now in use, the rows sealed again, the keys deleted, and those that are still needed."""
+
+    key_id: int
+    resealed: int
+    retired: tuple[int, ...]
+    left: tuple[int, ...]

@@ -42,10 +42,11 @@ from wallet_service.migrations import check, current, upgrade
 from wallet_service.money import Fen
 from wallet_service.outside import Outside
 from wallet_service.passwords import Hasher, PasswordCost
+from wallet_service.privacy_face import PrivacyFace
 from wallet_service.profile import Profile, packaged_profiles, profile_of
 from wallet_service.randomness import Randomness
 from wallet_service.timers import Timekeeper
-from wallet_service.vaulting import open_vault
+from wallet_service.vaulting import KeyWatch, open_vault
 from wallet_service.verify import verify
 from wallet_service.views import (
     Allowance,
@@ -67,7 +68,7 @@ from wallet_service.views import (
 T = TypeVar("T")
 
 
-class Wallet(FactorFace, AccountFace):
+class Wallet(FactorFace, AccountFace, PrivacyFace):
     """Accounts, ledger, orders, logins and notices behind typed methods; made by :meth:`open`.
 
     ``key`` (1-255 characters) names one wish: repeated with the same content it gives the same result, with other content
@@ -113,18 +114,20 @@ class Wallet(FactorFace, AccountFace):
                 limits = login_limit or LoginLimit(), code_limit or CodeLimit(), Hasher(keys, password_cost), outside or {}
                 context = Context(database, keys, vault, shown, clock, random or Randomness(), *limits)
                 await ensure_system_accounts(context)
-                sealer, combiner = chain.Sealer(context, seal_after), Combiner(context)
+                watch, sealer, combiner = KeyWatch(database, vault, clock), chain.Sealer(context, seal_after), Combiner(context)
                 timekeeper = Timekeeper(context, combiner)
-                if working:
-                    await chain.begin(context)
-                    sealer.start()
-                    timekeeper.start()
+                watch.start()
                 try:
+                    if working:
+                        await chain.begin(context)
+                        sealer.start()
+                        timekeeper.start()
                     yield Wallet(context, sealer, combiner, timekeeper)
                 finally:
                     await timekeeper.stop()
                     await combiner.close()
                     await sealer.stop()
+                    await watch.stop()
             finally:
                 await database.close()
         finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from bot.dialogue.store import metadata
+from bot.dialogue.store import metadata as metadata
 
 agents = sa.Table(
     "agents",

@@ -10,8 +10,10 @@ from pathlib import Path
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
+from bot.desk.tables import metadata
 from wallet_service import Database, SchemaError
 
+TABLES = metadata  # the conversations' and the desk's
 HEAD = "0001"
 VERSION_TABLE = "bot_version"
 

@@ -2,13 +2,11 @@
 
 from alembic import context
 
-from bot.desk import tables  # noqa: F401  # the desk's tables join the conversations' metadata
-from bot.dialogue.store import metadata
-from bot.migrations import VERSION_TABLE
+from bot.migrations import TABLES, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=TABLES,
     version_table=VERSION_TABLE,
     transactional_ddl=True,
 )

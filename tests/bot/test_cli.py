@@ -186,6 +186,18 @@ def test_a_database_from_nothing_to_the_first_fault(run: Run, settings: dict[str
     assert fault.stdout.startswith("FAULT ")
 
 
+def test_the_data_key_is_changed(run: Run, settings: dict[str, str], tmp_path: Path) -> None:
+    """The command says what it did; afterwards there is one key, the next, and everything opens with it."""
+    assert run("db", "upgrade", **settings).returncode == 0
+    assert "--keep" in run("db", "rotate-keys", "--keep", "-1", **settings).stderr
+    done = run("db", "rotate-keys", "--keep", "0", **settings)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
+    assert done.stdout.startswith("key 2 in use, ")
+    with closing(sqlite3.connect(tmp_path / "real.db")) as connection:
+        assert connection.execute("SELECT id FROM data_keys").fetchall() == [(2,)]
+    assert run("ledger", "verify", **settings).returncode == 0
+
+
 def test_an_empty_database_is_not_verified_as_good(run: Run, settings: dict[str, str]) -> None:
     """An old schema is refused with what to do, not taken for an empty ledger."""
     path = settings["DATABASE_URL"].removeprefix("sqlite:///")

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from wallet_service.outbox import notice_row
 from wallet_service.risk import Decision, Reason, RiskFacts, packaged_rules
-from wallet_service.schema import accounts, bindings, contacts, decisions, entries, orders, users
+from wallet_service.schema import accounts, bindings, contacts, decisions, entries, orders, outbox, users
 from wallet_service.watching import SEEN, gather, record
 
 DATABASES = ("sqlite", "postgresql")
@@ -114,12 +115,7 @@ async def test_fresh_devices_credentials_and_wrong_codes_are_seen(till) -> None:
     binding = {"channel": "web", "address": "a", "address_index": b"x" * 32, "label": "", "status": "active"}
     at = {"created_at": till.clock.now, "seen_at": till.clock.now}
     await till.write(insert(bindings).values(user_id=till.ids["李娜"], **binding, **at))
-    await till.sql(
-        "INSERT INTO outbox (kind, status, user_id, counter, attempts, due_at, created_at) "
-        "SELECT 'credential_changed', 'waiting', id, 0, 0, 0, ? FROM users WHERE id = ?",
-        int(till.clock.now.timestamp() * 1000),
-        till.ids["李娜"],
-    )
+    await till.write(insert(outbox).values(notice_row("credential_changed", till.clock.now, user_id=till.ids["李娜"])))
     await till.write(update(users).where(users.c.id == till.ids["李娜"]).values(wrong_codes=4))
     till.clock.advance(minutes=2)
     seen = await facts(till, "李娜", "陈建国")

@@ -14,9 +14,15 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 # What was written down stays; an order's status only moves forward, and what it says is fixed once it is written.
 _APPEND_ONLY = ("entries", "links", "decisions", "reveals", "account_events")
 _FIXED = (
-    "kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "note", "method", "card_id", "bill_id", "refunds_id",
+    "kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "method", "card_id", "bill_id", "refunds_id",
     "nonce", "created_at", "outside", "delay",
 )  # fmt: skip
+# The sealed text of a row that may not change may be sealed again, under a newer data key (whose id is in the first five bytes).
+_SEALED = {
+    "orders": ("note", _FIXED),
+    "reveals": ("reason", ("id", "user_id", "actor", "field", "at")),
+    "account_events": ("facts", ("id", "user_id", "kind", "by", "at")),
+}
 _FIXED_ONCE_POSTED = (
     "posted_amount",
     "posted_at",
@@ -33,15 +39,21 @@ _NEXT = {
 }
 
 
+def _changed(table: str, differs: str) -> str:
+    sealed, fixed = _SEALED[table]
+    newer = f"substr(NEW.{sealed}, 1, 1) = substr(OLD.{sealed}, 1, 1) AND substr(NEW.{sealed}, 1, 5) > substr(OLD.{sealed}, 1, 5)"
+    changed = [f"OLD.{column} {differs} NEW.{column}" for column in fixed]
+    return " OR ".join([*changed, f"(OLD.{sealed} {differs} NEW.{sealed} AND NOT ({newer}))"])
+
+
 def _illegal_change(differs: str) -> str:
     moves = " OR ".join(
         f"(OLD.status = '{status}' AND NEW.status IN ({', '.join(repr(name) for name in then)}))"
         for status, then in _NEXT.items()
     )
-    changed = " OR ".join(f"OLD.{column} {differs} NEW.{column}" for column in _FIXED)
     late = " OR ".join(f"OLD.{column} {differs} NEW.{column}" for column in _FIXED_ONCE_POSTED)
     return (
-        f"NOT (OLD.status = NEW.status OR {moves}) OR {changed} OR NEW.refunded < OLD.refunded "
+        f"NOT (OLD.status = NEW.status OR {moves}) OR {_changed('orders', differs)} OR NEW.refunded < OLD.refunded "
         f"OR (OLD.status = 'posted' AND ({late})) OR (OLD.outside_no IS NOT NULL AND OLD.outside_no {differs} NEW.outside_no)"
     )
 
@@ -49,8 +61,9 @@ def _illegal_change(differs: str) -> str:
 def _guard_sqlite() -> None:
     for table in _APPEND_ONLY:
         for event in ("UPDATE", "DELETE"):
+            when = f"WHEN {_changed(table, 'IS NOT')} " if event == "UPDATE" and table in _SEALED else ""
             op.execute(
-                f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} "
+                f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} {when}"
                 f"BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"
             )
     op.execute(
@@ -67,9 +80,12 @@ def _guard_postgresql() -> None:
         "END $$"
     )
     for table in _APPEND_ONLY:
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION wallet_refuse()"
-        )
+        for event in ("UPDATE", "DELETE"):
+            when = f"WHEN ({_changed(table, 'IS DISTINCT FROM')}) " if event == "UPDATE" and table in _SEALED else ""
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{event.lower()} BEFORE {event} ON {table} FOR EACH ROW {when}"
+                "EXECUTE FUNCTION wallet_refuse()"
+            )
     op.execute(
         f"CREATE TRIGGER orders_guard BEFORE UPDATE ON orders FOR EACH ROW WHEN ({_illegal_change('IS DISTINCT FROM')}) "
         "EXECUTE FUNCTION wallet_refuse()"
@@ -93,6 +109,7 @@ def upgrade() -> None:
         sa.Column("id", ID, autoincrement=False, nullable=False),
         sa.Column("wrapped", sa.LargeBinary(length=60), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_from", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_data_keys")),
     )
     op.create_table(
@@ -146,7 +163,7 @@ def upgrade() -> None:
         sa.Column("user_id", ID, nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("by", sa.String(length=64), nullable=False),
-        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("facts", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_account_events_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_events")),
@@ -207,7 +224,7 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(length=32), nullable=False),
         sa.Column("address", sa.LargeBinary(), nullable=False),
         sa.Column("address_index", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("label", sa.String(length=64), nullable=False),
+        sa.Column("label", sa.LargeBinary(), nullable=False),
         sa.Column("status", sa.String(length=8), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
@@ -292,7 +309,7 @@ def upgrade() -> None:
         sa.Column("user_id", ID, nullable=False),
         sa.Column("actor", sa.String(length=64), nullable=False),
         sa.Column("field", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("reason", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_reveals_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reveals")),
@@ -323,13 +340,14 @@ def upgrade() -> None:
         "bills",
         sa.Column("id", ID, nullable=False),
         sa.Column("biller_id", ID, nullable=False),
-        sa.Column("customer_no", sa.String(length=32), nullable=False),
+        sa.Column("customer_no", sa.LargeBinary(), nullable=False),
+        sa.Column("customer_index", sa.LargeBinary(length=32), nullable=False),
         sa.Column("month", sa.Integer(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("amount > 0", name=op.f("ck_bills_amount")),
         sa.ForeignKeyConstraint(["biller_id"], ["billers.id"], name=op.f("fk_bills_biller_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bills")),
-        sa.UniqueConstraint("biller_id", "customer_no", "month", name=op.f("uq_bills_biller_id_customer_no_month")),
+        sa.UniqueConstraint("biller_id", "customer_index", "month", name=op.f("uq_bills_biller_id_customer_index_month")),
     )
     op.create_table(
         "orders",
@@ -341,7 +359,7 @@ def upgrade() -> None:
         sa.Column("payee_id", ID, nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("fee", sa.BigInteger(), nullable=False),
-        sa.Column("note", sa.String(length=100), nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
         sa.Column("method", sa.String(length=12), nullable=False),
         sa.Column("card_id", ID, nullable=True),
         sa.Column("bill_id", ID, nullable=True),
@@ -485,7 +503,7 @@ def upgrade() -> None:
         sa.Column("counter", sa.Integer(), nullable=False),
         sa.Column("way", sa.String(length=8), server_default="all", nullable=False),
         sa.Column("to", sa.LargeBinary(), nullable=True),
-        sa.Column("facts", sa.JSON(), server_default="{}", nullable=False),
+        sa.Column("facts", sa.LargeBinary(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

@@ -21,6 +21,7 @@ from wallet_service.randomness import Randomness
 from wallet_service.records import COLUMNS as RECORD_COLUMNS
 from wallet_service.vault import Sealed, SealedJson
 from wallet_service.views import (
+    Allowance,
     AuthenticatorOffer,
     Balance,
     Binding,
@@ -36,6 +37,7 @@ from wallet_service.views import (
     PayeeMatch,
     Period,
     Person,
+    Preview,
     Report,
     Rotation,
     Ticket,
@@ -50,6 +52,7 @@ __all__ = [
     "ROTATION_KEEP",
     "SHANGHAI",
     "WAYS",
+    "Allowance",
     "AuthenticatorOffer",
     "Balance",
     "Binding",
@@ -75,6 +78,7 @@ __all__ = [
     "PayeeMatch",
     "Period",
     "Person",
+    "Preview",
     "Profile",
     "Randomness",
     "Report",

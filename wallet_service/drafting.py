@@ -81,6 +81,13 @@ async def draft(context: Context, connection: AsyncConnection, command: Command)
     return {**row, **await _by_card(context, connection, command, wallet)}
 
 
+async def outlay(context: Context, connection: AsyncConnection, user_id: int, amount: Fen, city: str | None) -> dict[str, Any]:
+    """Give the row of a transfer whose payee is not known yet: what its payer's own rules need."""
+    _check(context, Transfer(payer=user_id, payee="", amount=amount, city=city))
+    wallet = await _wallet(connection, user_id, city)
+    return new_order(kind="transfer", payer_id=wallet.id, amount=int(amount), actor_id=user_id)
+
+
 def _check(context: Context, command: Transfer | Pay | TopUp | Withdraw) -> None:
     amount = bounded(Fen(command.amount))
     if amount <= 0:
@@ -148,6 +155,14 @@ async def judge(context: Context, connection: AsyncConnection, drafted: dict[str
     """Give the whole row of a drafted order, with its fee and whether it needs a second factor, or refuse it."""
     row = new_order(**drafted)
     await sheet.look(connection, (row["payer_id"], row["payee_id"]))
+    # The payer first: somebody without money must not learn what a stranger's wallet may hold.
+    await judge_payer(context, connection, row, sheet)
+    check_payee(sheet, row)
+    return row
+
+
+async def judge_payer(context: Context, connection: AsyncConnection, row: dict[str, Any], sheet: Sheet) -> None:
+    """Price an order and see whether it needs a second factor, or refuse it by its payer's own rules."""
     payer = sheet.accounts[row["payer_id"]]
     profile = profile_of(context.profiles, payer["city"])
     price(profile, row, payer, sheet)
@@ -156,10 +171,7 @@ async def judge(context: Context, connection: AsyncConnection, drafted: dict[str
         if needs_second(profile, spending, row["kind"], row["amount"]):
             enrolled = (await connection.execute(_ENROLLED, {"user_id": row["actor_id"]})).scalar_one()
             row["second"] = "needed" if enrolled else ""
-    # The payer first: somebody without money must not learn what a stranger's wallet may hold.
     check_payer(sheet, {**row, "second": "proven" if row["second"] else ""})
-    check_payee(sheet, row)
-    return row
 
 
 def price(profile: Profile, row: dict[str, Any], payer: dict[str, Any], sheet: Sheet) -> None:

@@ -25,12 +25,12 @@ from wallet_service.views import Order, OrderStatus
 
 SENDS = 4  # codes for one order: the first and three more
 
-_payer, _payee = accounts.alias("payer"), accounts.alias("payee")
+PAYER, _payee = accounts.alias("payer"), accounts.alias("payee")
 _owner, _receiver = users.alias("owner"), users.alias("receiver")
-_ORDER = (
+ORDER_ROWS = (  # orders joined with both parties, as order_view reads them
     select(
         orders,
-        _payer.c.city.label("city"),
+        PAYER.c.city.label("city"),
         _owner.c.locked_until,
         _payee.c.number.label("payee_wallet"),
         _payee.c.city.label("payee_city"),
@@ -38,7 +38,7 @@ _ORDER = (
         _receiver.c.name.label("payee_name"),
         _receiver.c.phone.label("payee_phone"),
     )
-    .join(_payer, _payer.c.id == orders.c.payer_id)
+    .join(PAYER, PAYER.c.id == orders.c.payer_id)
     .join(_owner, _owner.c.id == orders.c.actor_id)
     .join(_payee, _payee.c.id == orders.c.payee_id)
     .outerjoin(_receiver, _receiver.c.id == _payee.c.user_id)
@@ -145,7 +145,7 @@ def require_ids(*ids: object) -> None:
 async def load_order(connection: AsyncConnection, order_id: int, actor: int, *, lock: bool = False) -> dict[str, Any]:
     """Read an actor's order with both parties; ``lock`` keeps the order still until the transaction ends."""
     require_ids(order_id, actor)
-    wanted = _ORDER.where(orders.c.id == order_id, orders.c.actor_id == actor)
+    wanted = ORDER_ROWS.where(orders.c.id == order_id, orders.c.actor_id == actor)
     if lock:
         wanted = wanted.with_for_update(of=[orders])
     row = (await connection.execute(wanted)).mappings().one_or_none()

@@ -190,6 +190,6 @@ def _tell(sheet: Sheet, order: Mapping[str, Any]) -> None:
         sheet.tell("refund_received", user_id=payee, order_id=order["id"])
         return
     if order["actor_id"] is not None:
-        sheet.tell(TOLD[order["kind"]], user_id=order["actor_id"], order_id=order["id"])
+        sheet.tell("transfer_arrived" if order["delay"] else TOLD[order["kind"]], user_id=order["actor_id"], order_id=order["id"])
     if payee is not None and payee != order["actor_id"]:
         sheet.tell("money_received", user_id=payee, order_id=order["id"])

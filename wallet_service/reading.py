@@ -121,7 +121,7 @@ async def history(
         profile_of(context.profiles, city)
     if not is_id(user_id):
         raise errors.NoWallet(city=city)
-    start, end = _ALWAYS if period is None else (_bound(period.start), _bound(period.end))
+    start, end = bounds(period)
     asked = {
         "user_id": user_id,
         "city": city,
@@ -135,6 +135,11 @@ async def history(
     if not rows:
         await balance(context, user_id, city)  # refuses with no_wallet where there is none
     return tuple(_item(row) for row in rows)
+
+
+def bounds(period: Period | None) -> tuple[datetime, datetime]:
+    """Give the moments between which a period's days lie; without one, all of time."""
+    return _ALWAYS if period is None else (_bound(period.start), _bound(period.end))
 
 
 def _bound(day: date) -> datetime:

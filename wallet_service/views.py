@@ -111,6 +111,11 @@ class Order:
     receipt_no: str | None
     refusal: str | None
 
+    @property
+    def recallable(self) -> bool:
+        """Tell whether its payer may call it back: confirmed, on its way, and nobody outside at work on it."""
+        return self.status == "authorised" and self.delay > 0 and not self.outside_state
+
 
 @dataclass(frozen=True, slots=True)
 class Booked:
@@ -135,14 +140,16 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a wallet may still pay out, in fen, by each rule; ``most`` is the largest payment that passes all of them now.
+    """What a wallet may still pay out, in fen, by each rule; ``most`` is the largest transfer that passes all of them now.
 
-    ``code_left`` may be confirmed by the order's code alone; beyond it a second factor is asked. ``lifted_by`` names the intent
-    that raises the class's limits, or is None.
+    ``code_left`` may be confirmed by the order's code alone; beyond it a second factor is asked, and ``second`` tells whether
+    the person has set one up. ``lifted_by`` names the intent that raises the class's limits, or is None. ``status`` is the
+    person's: only who is ``active`` may pay at all.
     """
 
     city: str
     level: int
+    status: str
     available: int
     most: int
     single_limit: int
@@ -157,6 +164,7 @@ class Allowance:
     static_left: int
     code_limit: int
     code_left: int
+    second: bool
     day_resets_at: datetime
     year_resets_at: datetime
     lifted_by: str | None

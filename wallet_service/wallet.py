@@ -19,6 +19,7 @@ from wallet_service import (
     booking,
     chain,
     changes,
+    following,
     logins,
     orders,
     outbox,
@@ -225,9 +226,21 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
         """Give a wallet's movements, newest first; ``before`` is the id of the last item already seen."""
         return await reading.history(self._context, user_id, period, city=city, limit=limit, before=before)
 
+    async def held_orders(self, user_id: int, period: Period | None = None, *, city: str | None = None) -> tuple[Order, ...]:
+        """Give the orders that hold money of the person's wallets: confirmed (in ``period``) and not arrived, soonest first."""
+        return await following.held_orders(self._context, user_id, period, city=city)
+
+    async def transfers(self, user_id: int, limit: int = 3) -> tuple[Order, ...]:
+        """Give what became of the person's last transfers, newest first, without those that were taken back unconfirmed."""
+        return await following.transfers(self._context, user_id, limit)
+
     async def allowance(self, user_id: int, city: str | None = None) -> Allowance:
         """Tell what the person's wallet may still pay out, by each rule."""
         return await previewing.allowance(self._context, user_id, city)
+
+    async def affords(self, user_id: int, amount: Fen, city: str | None = None) -> Preview:
+        """Tell whether the person's wallet could transfer a sum to somebody, or which of its own rules refuses it."""
+        return await previewing.affords(self._context, user_id, amount, city)
 
     async def preview(self, command: Command, *, actor: int) -> Preview:
         """Tell what a command would cost, or why it would be refused, without doing it."""

@@ -218,8 +218,10 @@ async def _tell_of_orders(app: App, talk: Talk) -> None:
     delayed = await wallet.propose(Transfer(1, payee, Fen(300), delay=7200), actor=1, key="delayed")
     await app.courier.drain()
     await wallet.authorize(delayed.id, talk.code(WANG), actor=1, key="held")
-    about = [(kind, delayed.id) for kind in ("order_scheduled", "order_recalled", "order_voided", "order_unknown")]
-    about += [(kind, posted.order_id) for kind in ("top_up_done", "withdrawal_done", "refund_received")]
+    about = [
+        (kind, delayed.id) for kind in ("order_scheduled", "order_recalled", "order_voided", "order_unknown", "transfer_arrived")
+    ]
+    about += [(kind, posted.order_id) for kind in ("top_up_done", "withdrawal_done", "refund_received", "transfer_arrived")]
     async with wallet.database.write() as connection:
         for kind, order_id in about:
             await connection.execute(sa.insert(outbox).values(notice_row(kind, now, user_id=1, order_id=order_id)))

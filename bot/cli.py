@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import getpass
 import json
-import logging
 import math
 import secrets
 import signal
@@ -17,8 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
-
+from bot import logs
 from bot.config import Settings, SettingsError, read_settings
 
 _FAULTS_OF_SETTINGS = (  # told in one line; by name, since most of what raises them is imported only when it is needed
@@ -128,19 +126,7 @@ def _settings(*, demo: bool, serving: bool = True) -> Settings:
     from wallet_service import packaged_profiles
 
     settings = read_settings(demo=demo, cities=tuple(packaged_profiles()), serving=serving)
-    level = getattr(logging, settings.log_level.upper())
-    # libraries print what they are given when they debug: statements with their values, codes and phones among them
-    logging.basicConfig(level=max(level, logging.INFO), stream=sys.stderr, format="%(message)s")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.set_up(settings.log_level)
     return settings
 
 
@@ -149,6 +135,7 @@ async def _run(options: argparse.Namespace) -> int:
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    logs.watch(loop)
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     try:
@@ -166,6 +153,7 @@ async def _chat(options: argparse.Namespace) -> int:
     from bot.demo import demo_user, log_in
 
     settings = _settings(demo=options.demo)
+    logs.watch(asyncio.get_running_loop())
     if options.city is not None and options.city not in (cities := _cities()):
         raise SettingsError(f"--city is {options.city!r}; it must be one of {', '.join(cities)}")
     if options.user is not None and not options.demo:

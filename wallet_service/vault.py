@@ -163,6 +163,9 @@ class Checked(Sealed):
         return None
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class SealedJson(Sealed):
     """A JSON value that is encrypted in the database."""
 
@@ -170,7 +173,7 @@ class SealedJson(Sealed):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Seal the value's JSON text."""
-        return None if value is None else super().process_bind_param(json.dumps(value, ensure_ascii=False), dialect)
+        return None if value is None else super().process_bind_param(_compact(value), dialect)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Open and read it."""

@@ -90,7 +90,7 @@ class Accounts:
         token, csrf, now = self._token(), self._token(), self._clock()
         session = {"token": _sha256(token), "agent_id": row.id, "csrf": csrf, "expires_at": now + SESSION}
         async with self._database.write() as connection:
-            await _forgive(connection, name, address)
+            await self._forgive(connection, name, address)
             await connection.execute(sa.delete(login_failures).where(login_failures.c.at <= now - FORGET))
             await connection.execute(sa.delete(agent_sessions).where(agent_sessions.c.expires_at <= now))
             await connection.execute(sa.insert(agent_sessions).values(session))
@@ -125,7 +125,7 @@ class Accounts:
     async def _count(self, subjects: dict[str, int]) -> None:
         """Count a try against each subject; raises ``Throttled`` when one of them has to wait."""
         now = self._clock()
-        hashes = {_sha256(subject): allowed for subject, allowed in subjects.items()}
+        hashes = {_index(self._database, subject): allowed for subject, allowed in subjects.items()}
         fresh = [{"subject": subject, "failures": 0, "blocked_until": 0, "at": now} for subject in sorted(hashes)]
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         async with self._database.write() as connection:
@@ -138,6 +138,13 @@ class Accounts:
             for row in rows:
                 await _fail(connection, row, hashes[row.subject], now)
 
+    async def _forgive(self, connection: AsyncConnection, name: str, address: str) -> None:
+        """After a good log-in forget the name's failures, but not the address's: who has one account could guess at others."""
+        *own, shared = (_index(self._database, subject) for subject in _subjects(name, address))
+        await connection.execute(sa.delete(login_failures).where(login_failures.c.subject.in_(own)))
+        address_row = sa.update(login_failures).where(login_failures.c.subject == shared)
+        await connection.execute(address_row.values(failures=login_failures.c.failures - 1, blocked_until=0))
+
 
 async def _fail(connection: AsyncConnection, before: Any, allowed: int, now: int) -> None:
     """Write down one more failure of a subject; beyond those ``allowed`` each blocks it twice as long as the one before."""
@@ -148,17 +155,13 @@ async def _fail(connection: AsyncConnection, before: Any, allowed: int, now: int
     await connection.execute(sa.update(login_failures).where(login_failures.c.id == before.id).values(row))
 
 
-async def _forgive(connection: AsyncConnection, name: str, address: str) -> None:
-    """After a good log-in forget the name's failures, but not the address's: who has one account could guess at others."""
-    *own, shared = (_sha256(subject) for subject in _subjects(name, address))
-    await connection.execute(sa.delete(login_failures).where(login_failures.c.subject.in_(own)))
-    address_row = sa.update(login_failures).where(login_failures.c.subject == shared)
-    await connection.execute(address_row.values(failures=login_failures.c.failures - 1, blocked_until=0))
-
-
 def _subjects(name: str, address: str) -> dict[str, int]:
     """Name what a try counts against, with the tries that each allows: few for a pair, more for a name or an address alone."""
     return {f"pair {address} {name}": 5, f"name {name}": 30, f"address {address}": 50}
+
+
+def _index(database: Database, subject: str) -> bytes:
+    return database.blind_index("login_failures", subject)  # a bare hash of an address is soon guessed
 
 
 def _sha256(text: str) -> str:

@@ -6,7 +6,6 @@ conversation come one after the other; on SQLite there is one writer anyway.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.desk.errors import Conflict, Forbidden, NotFound
 from bot.desk.tables import agents, handoffs, said
-from bot.dialogue.store import conversations, doors, dumps, events, pushes
+from bot.dialogue.store import conversations, doors, events, pushes
 from bot.messages import Reply
 from wallet_service import Database
 
@@ -87,7 +86,7 @@ class DeskStore:
             await _lock(connection, conversation_id)
             open_one = sa.select(handoffs.c.id).where(handoffs.c.conversation_id == conversation_id, handoffs.c.state != "closed")
             if (await connection.execute(open_one)).first() is None:
-                row = {"topic": topic, "city": city, "reason": reason, "context": dumps(dict(context))}
+                row = {"topic": topic, "city": city, "reason": reason, "context": dict(context)}
                 new = sa.insert(handoffs).values(conversation_id=conversation_id, state="waiting", requested_at=at, **row)
                 await connection.execute(new)
             return await _place(connection, conversation_id)
@@ -188,7 +187,7 @@ def _handoff(row: Any) -> Handoff:
         topic=row.topic,
         city=row.city,
         reason=row.reason,
-        context=json.loads(row.context),
+        context=row.context,
         state=row.state,
         agent_id=row.agent_id,
         agent=row.agent,
@@ -196,7 +195,7 @@ def _handoff(row: Any) -> Handoff:
         taken_at=row.taken_at,
         closed_at=row.closed_at,
         last_id=row.last_id,
-        last_text=str(json.loads(row.last_data).get("text", "")) if row.last_data else "",
+        last_text=str(row.last_data.get("text", "")) if row.last_data else "",
     )
 
 
@@ -249,12 +248,12 @@ async def _tell(
     connection: AsyncConnection, conversation_id: int, kind: str, data: Mapping[str, Any], reply: Reply, at: int
 ) -> tuple[End, ...]:
     """Record an event and leave a reply at every end of a channel that points to the conversation."""
-    event = {"conversation_id": conversation_id, "kind": kind, "data": dumps(dict(data)), "at": at}
+    event = {"conversation_id": conversation_id, "kind": kind, "data": dict(data), "at": at}
     await connection.execute(sa.insert(events).values(event))
-    query = sa.select(doors.c.channel, doors.c.sender).where(doors.c.conversation_id == conversation_id)
-    ends = tuple((row.channel, row.sender) for row in await connection.execute(query))
+    query = sa.select(doors.c.channel, doors.c.sender, doors.c.sender_index).where(doors.c.conversation_id == conversation_id)
+    ends = (await connection.execute(query)).all()
     if ends:
-        text = dumps(reply.to_json())
-        rows = [{"channel": channel, "sender": sender, "reply": text, "taken": False, "at": at} for channel, sender in ends]
+        push = {"reply": reply.to_json(), "taken": False, "at": at}
+        rows = [{"channel": end.channel, "sender_index": end.sender_index, **push} for end in ends]
         await connection.execute(sa.insert(pushes), rows)
-    return ends
+    return tuple((end.channel, end.sender) for end in ends)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from bot.dialogue.store import metadata as metadata
+from wallet_service import SealedJson
 
 agents = sa.Table(
     "agents",
@@ -31,7 +32,7 @@ login_failures = sa.Table(
     "login_failures",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("subject", sa.String(64), nullable=False, unique=True),  # SHA-256 of a name, an address, or both
+    sa.Column("subject", sa.LargeBinary(32), nullable=False, unique=True),  # blind index of a name, an address, or both
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("blocked_until", sa.BigInteger, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
@@ -44,7 +45,7 @@ handoffs = sa.Table(
     sa.Column("topic", sa.String(32), nullable=False),
     sa.Column("city", sa.String(32), nullable=False),
     sa.Column("reason", sa.String(32), nullable=False),
-    sa.Column("context", sa.Text, nullable=False),  # JSON, masked: customer, flow, slots
+    sa.Column("context", SealedJson("handoffs.context"), nullable=False),  # masked: customer, flow, slots
     sa.Column("state", sa.String(8), nullable=False),  # waiting, held, closed
     sa.Column("ending", sa.String(8)),  # left, returned, ended: how a closed one came to its end
     sa.Column("agent_id", sa.ForeignKey("agents.id"), index=True),

@@ -1,12 +1,13 @@
 """Conversations, their turns and events in the database: one read to load a turn, one commit to keep it.
 
 Times are UTC milliseconds since 1970. The state of a conversation is one JSON column, so that loading costs the same however
-long the conversation is; events are appended for the record and never read to answer a message.
+long the conversation is; events are appended for the record and never read to answer a message. What people say, and the ends
+of channels that they say it at (a Telegram chat, whatever names a REST caller's customers), stand sealed; an end is found by
+its blind index, and only ``doors`` holds what it is called.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.messages import Outcome, Reply
-from wallet_service import Database
+from wallet_service import Database, Sealed, SealedJson
 
 metadata = sa.MetaData()
+
+
+def _sender_index() -> sa.Column[bytes]:
+    return sa.Column("sender_index", sa.LargeBinary(32), nullable=False)  # of channel and sender
+
 
 conversations = sa.Table(
     "conversations",
@@ -27,7 +33,7 @@ conversations = sa.Table(
     sa.Column("person", sa.Integer, index=True),  # the wallet user, once logged in
     sa.Column("holder", sa.Integer),  # the agent who holds it; the bot is silent then
     sa.Column("version", sa.Integer, nullable=False),  # raised by every commit; a turn over an old version runs again
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state", SealedJson("conversations.state"), nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
 )
 doors = sa.Table(
@@ -35,21 +41,22 @@ doors = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("channel", sa.String(32), nullable=False),
-    sa.Column("sender", sa.String(255), nullable=False),
+    sa.Column("sender", Sealed("doors.sender"), nullable=False),
+    _sender_index(),
     sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
     sa.Column("used_at", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("channel", "sender"),
+    sa.UniqueConstraint("channel", "sender_index"),
 )
 turns = sa.Table(
     "turns",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("channel", sa.String(32), nullable=False),
-    sa.Column("sender", sa.String(255), nullable=False),
+    _sender_index(),
     sa.Column("message_id", sa.String(255), nullable=False),
     sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.UniqueConstraint("channel", "sender", "message_id"),
+    sa.Column("outcome", SealedJson("turns.outcome"), nullable=False),
+    sa.UniqueConstraint("channel", "sender_index", "message_id"),
 )
 events = sa.Table(
     "events",
@@ -57,7 +64,7 @@ events = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("conversation_id", sa.ForeignKey("conversations.id"), nullable=False, index=True),
     sa.Column("kind", sa.String(32), nullable=False),  # user, bot, agent, command, action, slot, flow, handoff
-    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("data", SealedJson("events.data"), nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
 )
 pushes = sa.Table(
@@ -65,11 +72,11 @@ pushes = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("channel", sa.String(32), nullable=False),
-    sa.Column("sender", sa.String(255), nullable=False),
-    sa.Column("reply", sa.Text, nullable=False),
+    _sender_index(),
+    sa.Column("reply", SealedJson("pushes.reply"), nullable=False),
     sa.Column("taken", sa.Boolean, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Index("pushes_waiting", "channel", "sender", "taken"),
+    sa.Index("pushes_waiting", "channel", "sender_index", "taken"),
 )
 
 
@@ -115,24 +122,21 @@ class Kept:
     leave: Leave | None = None
 
 
-def outcome_to_text(outcome: Outcome) -> str:
-    """Serialise an outcome for replay."""
-    return dumps({"replies": [reply.to_json() for reply in outcome.replies], "forget": outcome.forget_message})
+def _outcome_to_json(outcome: Outcome) -> dict[str, Any]:
+    return {"replies": [reply.to_json() for reply in outcome.replies], "forget": outcome.forget_message}
 
 
-def outcome_from_text(text: str) -> Outcome:
-    """Rebuild a stored outcome."""
-    data = json.loads(text)
+def _outcome_from_json(data: Mapping[str, Any]) -> Outcome:
     return Outcome(tuple(Reply.from_json(reply) for reply in data["replies"]), data["forget"])
 
 
-def dumps(data: Any) -> str:
-    """Write JSON as it is kept in the database: compact, Chinese readable."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+def door_of(database: Database, channel: str, sender: str) -> dict[str, Any]:
+    """Give the columns that an end of a channel is found by."""
+    return {"channel": channel, "sender_index": database.blind_index("door", f"{channel}\0{sender}")}
 
 
 # The statements of every turn are built once: building one costs as much as running it.
-_DOOR = (doors.c.channel == sa.bindparam("channel"), doors.c.sender == sa.bindparam("sender"))
+_DOOR = (doors.c.channel == sa.bindparam("channel"), doors.c.sender_index == sa.bindparam("sender_index"))
 _FIND = sa.select(doors.c.conversation_id).where(*_DOOR)
 _LOAD = (
     sa.select(conversations, turns.c.outcome)
@@ -141,7 +145,7 @@ _LOAD = (
             turns,
             sa.and_(
                 turns.c.channel == doors.c.channel,
-                turns.c.sender == doors.c.sender,
+                turns.c.sender_index == doors.c.sender_index,
                 turns.c.message_id == sa.bindparam("message"),
             ),
         )
@@ -158,7 +162,7 @@ _ADVANCE = (
 _ADD_TURN = sa.insert(turns)
 _ADD_EVENTS = sa.insert(events)
 _WAITING = sa.select(pushes.c.id).where(
-    pushes.c.channel == sa.bindparam("channel"), pushes.c.sender == sa.bindparam("sender"), ~pushes.c.taken
+    pushes.c.channel == sa.bindparam("channel"), pushes.c.sender_index == sa.bindparam("sender_index"), ~pushes.c.taken
 )
 
 
@@ -171,12 +175,12 @@ class Store:
     async def find(self, channel: str, sender: str) -> int | None:
         """Say which conversation this end of a channel points to."""
         async with self.database.read() as connection:
-            found: int | None = (await connection.execute(_FIND, {"channel": channel, "sender": sender})).scalar_one_or_none()
+            found: int | None = (await connection.execute(_FIND, self._door(channel, sender))).scalar_one_or_none()
         return found
 
     async def load(self, channel: str, sender: str, message_id: str) -> Conversation | None:
         """Load the conversation of this end of a channel, with the stored outcome if the message id was seen before."""
-        door = {"channel": channel, "sender": sender, "message": message_id}
+        door = {**self._door(channel, sender), "message": message_id}
         async with self.database.read() as connection:
             row = (await connection.execute(_LOAD, door)).one_or_none()
         return None if row is None else _conversation(row, row.outcome)
@@ -189,23 +193,22 @@ class Store:
 
     async def open(self, channel: str, sender: str, state: Mapping[str, Any], at: int) -> None:
         """Start a conversation and point this end of the channel to it; a no-op when somebody just did."""
+        door = self._door(channel, sender)
         async with self.database.write() as connection:
-            taken = sa.select(doors.c.id).where(doors.c.channel == channel, doors.c.sender == sender)
-            if (await connection.execute(taken)).first() is None:
+            if (await connection.execute(_FIND, door)).first() is None:
                 new_id = await _new_conversation(connection, state, None, at)
-                door = {"channel": channel, "sender": sender, "conversation_id": new_id, "used_at": at}
-                await connection.execute(sa.insert(doors).values(door))
+                row = {**door, "sender": sender, "conversation_id": new_id, "used_at": at}
+                await connection.execute(sa.insert(doors).values(row))
 
     async def keep(self, before: Conversation, channel: str, sender: str, message_id: str, kept: Kept, at: int) -> bool:
         """Commit one turn: state, replies, events and where the door goes. False when the conversation changed meanwhile."""
         async with self.database.write() as connection:
             if not await _advance(connection, before, kept.state, kept.person, at):
                 return False
-            turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
-            await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(kept.outcome)})
+            await self._add_turn(connection, before, channel, sender, message_id, kept.outcome)
             await _append(connection, before.id, kept.events)
             if kept.leave is not None:
-                await _leave(connection, channel, sender, kept.leave, at)
+                await _leave(connection, self._door(channel, sender), kept.leave, at)
         return True
 
     async def change(self, before: Conversation, state: Mapping[str, Any], new: Sequence[Event], at: int) -> bool:
@@ -233,8 +236,7 @@ class Store:
                 held = sa.select(conversations.c.holder).where(conversations.c.id == before.id).with_for_update()
                 if (await connection.execute(held)).scalar_one() != before.holder:
                     return False
-                turn = {"channel": channel, "sender": sender, "message_id": message_id, "conversation_id": before.id}
-                await connection.execute(_ADD_TURN, {**turn, "outcome": outcome_to_text(outcome)})
+                await self._add_turn(connection, before, channel, sender, message_id, outcome)
                 await _append(connection, before.id, [event])
         except IntegrityError:
             return False
@@ -243,7 +245,7 @@ class Store:
     async def leave(self, channel: str, sender: str, leave: Leave, at: int) -> None:
         """Point this end of a channel elsewhere, outside a turn."""
         async with self.database.write() as connection:
-            await _leave(connection, channel, sender, leave, at)
+            await _leave(connection, self._door(channel, sender), leave, at)
 
     async def latest_of(self, person: int, *, besides: int) -> int | None:
         """Say which other conversation of this person was used last."""
@@ -266,7 +268,7 @@ class Store:
                 return False
             said = sa.update(events).where(events.c.conversation_id == source.id)
             await connection.execute(said.values(conversation_id=to.id))  # what led to the log-in belongs to the record there
-            await connection.execute(_point(*door, to.id, at))
+            await connection.execute(_point(self._door(*door), to.id, at))
         return True
 
     async def doors_of(self, conversation_id: int) -> tuple[tuple[str, str], ...]:
@@ -287,22 +289,22 @@ class Store:
     async def add_pushes(self, ends: Sequence[tuple[str, str]], reply: Reply, at: int) -> None:
         """Leave a reply for each of these ends of channels."""
         if ends:
-            row = {"reply": dumps(reply.to_json()), "taken": False, "at": at}
+            row = {"reply": reply.to_json(), "taken": False, "at": at}
             async with self.database.write() as connection:
-                rows = [{"channel": channel, "sender": sender, **row} for channel, sender in ends]
+                rows = [{**self._door(*end), **row} for end in ends]
                 await connection.execute(sa.insert(pushes), rows)
 
     async def claim_pushes(self, channel: str, sender: str) -> tuple[Reply, ...]:
         """Take what waits for one end of a channel, oldest first, each once."""
-        waiting = (pushes.c.channel == channel, pushes.c.sender == sender, ~pushes.c.taken)
+        door = self._door(channel, sender)
         async with self.database.read() as connection:
-            if (await connection.execute(_WAITING, {"channel": channel, "sender": sender})).first() is None:
+            if (await connection.execute(_WAITING, door)).first() is None:
                 return ()
         async with self.database.write() as connection:
-            query = sa.select(pushes.c.id, pushes.c.reply).where(*waiting).order_by(pushes.c.id).with_for_update(skip_locked=True)
-            rows = (await connection.execute(query)).all()
+            query = _WAITING.add_columns(pushes.c.reply).order_by(pushes.c.id).with_for_update(skip_locked=True)
+            rows = (await connection.execute(query, door)).all()
             await connection.execute(sa.update(pushes).where(pushes.c.id.in_([row.id for row in rows])).values(taken=True))
-        return tuple(Reply.from_json(json.loads(row.reply)) for row in rows)
+        return tuple(Reply.from_json(row.reply) for row in rows)
 
     async def transcript(self, conversation_id: int, *, after: int = 0, limit: int = 200) -> tuple[dict[str, Any], ...]:
         """Give what was said (masked as stored), oldest first, with event ids to go on from."""
@@ -312,35 +314,44 @@ class Store:
         )
         async with self.database.read() as connection:
             rows = (await connection.execute(query.order_by(events.c.id.desc()).limit(limit))).all()
-        return tuple({"id": row.id, "kind": row.kind, "at": row.at, **json.loads(row.data)} for row in reversed(rows))
+        return tuple({"id": row.id, "kind": row.kind, "at": row.at, **row.data} for row in reversed(rows))
+
+    def _door(self, channel: str, sender: str) -> dict[str, Any]:
+        return door_of(self.database, channel, sender)
+
+    async def _add_turn(
+        self, connection: AsyncConnection, before: Conversation, channel: str, sender: str, message_id: str, outcome: Outcome
+    ) -> None:
+        turn = {"message_id": message_id, "conversation_id": before.id, "outcome": _outcome_to_json(outcome)}
+        await connection.execute(_ADD_TURN, {**self._door(channel, sender), **turn})
 
 
-def _conversation(row: Any, outcome: str | None) -> Conversation:
+def _conversation(row: Any, outcome: Mapping[str, Any] | None) -> Conversation:
     return Conversation(
         id=row.id,
         version=row.version,
         person=row.person,
         holder=row.holder,
-        state=json.loads(row.state),
+        state=row.state,
         updated_at=row.updated_at,
-        outcome=None if outcome is None else outcome_from_text(outcome),
+        outcome=None if outcome is None else _outcome_from_json(outcome),
     )
 
 
-async def _leave(connection: AsyncConnection, channel: str, sender: str, leave: Leave, at: int) -> None:
+async def _leave(connection: AsyncConnection, door: Mapping[str, Any], leave: Leave, at: int) -> None:
     to = leave.to or await _new_conversation(connection, leave.state, leave.person, at)
-    await connection.execute(_point(channel, sender, to, at))
+    await connection.execute(_point(door, to, at))
 
 
 async def _new_conversation(connection: AsyncConnection, state: Mapping[str, Any], person: int | None, at: int) -> int:
-    values = {"person": person, "version": 1, "state": dumps(state), "updated_at": at}
+    values = {"person": person, "version": 1, "state": state, "updated_at": at}
     result = await connection.execute(sa.insert(conversations).values(values).returning(conversations.c.id))
     return int(result.scalar_one())
 
 
-def _point(channel: str, sender: str, conversation_id: int, at: int) -> sa.Update:
-    door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
-    return door.values(conversation_id=conversation_id, used_at=at)
+def _point(door: Mapping[str, Any], conversation_id: int, at: int) -> sa.Update:
+    there = sa.update(doors).where(doors.c.channel == door["channel"], doors.c.sender_index == door["sender_index"])
+    return there.values(conversation_id=conversation_id, used_at=at)
 
 
 async def _advance(
@@ -348,14 +359,13 @@ async def _advance(
 ) -> bool:
     """Move a conversation on by one version, unless somebody else did."""
     change = {"of": before.id, "from_version": before.version, "to_version": before.version + 1}
-    result = await connection.execute(_ADVANCE, {**change, "new": dumps(state), "who": person, "at": at})
+    result = await connection.execute(_ADVANCE, {**change, "new": state, "who": person, "at": at})
     return result.rowcount == 1
 
 
 async def _append(connection: AsyncConnection, conversation_id: int, new: Sequence[Event]) -> None:
     if new:
         rows = [
-            {"conversation_id": conversation_id, "kind": event.kind, "data": dumps(dict(event.data)), "at": event.at}
-            for event in new
+            {"conversation_id": conversation_id, "kind": event.kind, "data": dict(event.data), "at": event.at} for event in new
         ]
         await connection.execute(_ADD_EVENTS, rows)

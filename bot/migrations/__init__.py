@@ -14,7 +14,8 @@ from bot.desk.tables import metadata
 from wallet_service import Database, SchemaError
 
 TABLES = metadata  # the conversations' and the desk's
-HEAD = "0001"
+HEAD = "0002"
+_BEFORE_RELEASE = "0001"
 VERSION_TABLE = "bot_version"
 
 
@@ -28,6 +29,10 @@ def current(connection: Connection) -> str | None:
 
 def upgrade(connection: Connection) -> None:
     """Bring the schema to HEAD inside the caller's transaction."""
+    if (version := current(connection)) == _BEFORE_RELEASE:
+        raise SchemaError(
+            f"the conversations' tables are at version {version}, from before the first release: start a new database"
+        )
     # alembic takes 0.2 s to import: only who migrates pays for it
     from alembic import command
     from alembic.config import Config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,11 +22,13 @@ from bot.desk.routes import desk_routes
 from bot.desk.service import Desk
 from bot.desk.store import Agent, Place, Role
 from bot.desk.tables import agents
-from bot.dialogue.store import Conversation, Event, Store, doors
+from bot.dialogue.store import Conversation, Event, Store, door_of, doors
 from bot.migrations import migrate
 from locales import Locale
-from wallet_service import Database
+from wallet_service import Database, Randomness
 from wallet_service.database import parse_url
+from wallet_service.keys import Keys
+from wallet_service.vault import KEY_BYTES, DataKey, Vault
 
 PASSWORD = "correct horse 马"
 
@@ -76,7 +79,8 @@ class House:
 
     async def point(self, channel: str, sender: str, conversation_id: int) -> None:
         """Point an end of a channel to another conversation, as a log-in does."""
-        door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender == sender)
+        end = door_of(self.database, channel, sender)
+        door = sa.update(doors).where(doors.c.channel == channel, doors.c.sender_index == end["sender_index"])
         async with self.database.write() as connection:
             await connection.execute(door.values(conversation_id=conversation_id))
 
@@ -137,10 +141,18 @@ def locale(tmp_path: Path) -> Locale:
     return Locale(folder)
 
 
+def vault() -> Vault:
+    """A vault with one key, for a database without the wallet's tables."""
+    made, now = Vault(Keys("a secret for tests"), Randomness()), dt.datetime.now(dt.UTC)
+    made.learn([DataKey(1, made.wrap(1, bytes(KEY_BYTES)), now)], now)
+    return made
+
+
 @pytest.fixture
 async def house(tmp_path: Path, locale: Locale) -> AsyncIterator[House]:
     """The desk on a migrated file."""
     database = Database.connect(parse_url(f"sqlite:///{tmp_path / 'desk.db'}"))
+    database.use_vault(vault())
     await migrate(database)
     yield House(database, locale, Clock())
     await database.close()

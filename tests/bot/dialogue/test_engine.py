@@ -363,7 +363,7 @@ async def test_another_person_at_the_same_door_starts_clean(open_demo: OpenDemo)
         assert "¥5,000.00" in await again.say("/balance")
 
 
-async def test_a_log_out_leaves_nothing(open_demo: OpenDemo, database: Path) -> None:
+async def test_a_log_out_leaves_nothing(open_demo: OpenDemo) -> None:
     """After a log-out the door is nobody's: no balance, no open flow, no buttons that still work; only the city stays."""
     async with open_demo() as app:
         talk = Talk(app)
@@ -374,9 +374,9 @@ async def test_a_log_out_leaves_nothing(open_demo: OpenDemo, database: Path) -> 
         token = next(button.payload for reply in order_buttons.replies for button in reply.buttons if button.title == "取消")
         assert "取消" not in await talk.send(talk.inbound(token, kind="press"))
         assert "手机号" in await talk.say("/balance")
-        conversation = await app.store.find(talk.channel, talk.sender)
-        person, state = rows(database, f"SELECT person, state FROM conversations WHERE id = {conversation}")[0]
-        assert person is None
-        assert "青岛" not in state
-        assert "qingdao" in state
-        assert "李娜" not in state
+        conversation = await app.store.load(talk.channel, talk.sender, "")
+        assert conversation is not None
+        assert conversation.person is None
+        assert "青岛" not in str(conversation.state)
+        assert "qingdao" in str(conversation.state)
+        assert "李娜" not in str(conversation.state)

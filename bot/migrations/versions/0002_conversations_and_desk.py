@@ -1,9 +1,12 @@
-"""Conversations, doors, turns, events and pushes; agents, sessions, handoffs."""
+"""Conversations, doors, turns, events and pushes; agents, sessions, handoffs.
+
+Databases from before the first release (version 0001, with everything said in clear) are not carried over.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -22,45 +25,46 @@ def _conversations() -> None:
         sa.Column("person", sa.Integer, index=True),
         sa.Column("holder", sa.Integer),
         sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("state", sa.LargeBinary, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "doors",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("channel", sa.String(32), nullable=False),
-        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("sender", sa.LargeBinary, nullable=False),
+        sa.Column("sender_index", sa.LargeBinary(32), nullable=False),
         sa.Column("conversation_id", sa.Integer, sa.ForeignKey("conversations.id"), nullable=False, index=True),
         sa.Column("used_at", sa.BigInteger, nullable=False),
-        sa.UniqueConstraint("channel", "sender"),
+        sa.UniqueConstraint("channel", "sender_index"),
     )
     op.create_table(
         "turns",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("channel", sa.String(32), nullable=False),
-        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("sender_index", sa.LargeBinary(32), nullable=False),
         sa.Column("message_id", sa.String(255), nullable=False),
         sa.Column("conversation_id", sa.Integer, sa.ForeignKey("conversations.id"), nullable=False),
-        sa.Column("outcome", sa.Text, nullable=False),
-        sa.UniqueConstraint("channel", "sender", "message_id"),
+        sa.Column("outcome", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("channel", "sender_index", "message_id"),
     )
     op.create_table(
         "events",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("conversation_id", sa.Integer, sa.ForeignKey("conversations.id"), nullable=False, index=True),
         sa.Column("kind", sa.String(32), nullable=False),
-        sa.Column("data", sa.Text, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "pushes",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("channel", sa.String(32), nullable=False),
-        sa.Column("sender", sa.String(255), nullable=False),
-        sa.Column("reply", sa.Text, nullable=False),
+        sa.Column("sender_index", sa.LargeBinary(32), nullable=False),
+        sa.Column("reply", sa.LargeBinary, nullable=False),
         sa.Column("taken", sa.Boolean, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
-        sa.Index("pushes_waiting", "channel", "sender", "taken"),
+        sa.Index("pushes_waiting", "channel", "sender_index", "taken"),
     )
 
 
@@ -84,7 +88,7 @@ def _agents() -> None:
     op.create_table(
         "login_failures",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("subject", sa.String(64), nullable=False, unique=True),
+        sa.Column("subject", sa.LargeBinary(32), nullable=False, unique=True),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("blocked_until", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
@@ -99,7 +103,7 @@ def _handoffs() -> None:
         sa.Column("topic", sa.String(32), nullable=False),
         sa.Column("city", sa.String(32), nullable=False),
         sa.Column("reason", sa.String(32), nullable=False),
-        sa.Column("context", sa.Text, nullable=False),
+        sa.Column("context", sa.LargeBinary, nullable=False),
         sa.Column("state", sa.String(8), nullable=False),
         sa.Column("ending", sa.String(8)),
         sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id"), index=True),

@@ -201,8 +201,10 @@ def new_database(postgresql: Callable[[str], str]) -> Callable[[str, str | None]
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Callable[[str], str] | None:
-    """The PostgreSQL server for a test that is to run on one, None for SQLite."""
-    return request.getfixturevalue("postgresql") if getattr(request, "param", "sqlite") == "postgresql" else None
+    """Gives URLs on the PostgreSQL server for a test that is to run on one, None for SQLite."""
+    kinds = {"postgresql": "quick_server", "durable": "durable_server"}
+    fixture = kinds.get(getattr(request, "param", "sqlite"))
+    return request.getfixturevalue(fixture).url if fixture else None
 
 
 @pytest.fixture

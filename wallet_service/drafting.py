@@ -11,13 +11,14 @@ from wallet_service import errors
 from wallet_service.checks import is_id
 from wallet_service.commands import Command, Pay, PayBill, TopUp, Transfer, Withdraw
 from wallet_service.context import Context
+from wallet_service.factors import second_factors
 from wallet_service.limits import Spending, needs_second
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_merchant_number, is_wallet_number
 from wallet_service.orders import new_order
 from wallet_service.posting import check_payee, check_payer
 from wallet_service.profile import Profile, profile_of
-from wallet_service.schema import accounts, authenticators, billers, bills, cards, orders, passwords, users
+from wallet_service.schema import accounts, billers, bills, cards, orders, users
 from wallet_service.sheet import Sheet
 
 LONGEST_NOTE = 100
@@ -42,10 +43,6 @@ _BILL = (
     .join(billers, billers.c.id == bills.c.biller_id)
     .join(accounts, accounts.c.id == billers.c.account_id)
     .where(bills.c.id == bindparam("bill"))
-)
-_ENROLLED = select(
-    exists().where(authenticators.c.user_id == bindparam("user_id"), authenticators.c.status == "active")
-    | exists().where(passwords.c.user_id == bindparam("user_id"))
 )
 
 
@@ -169,8 +166,7 @@ async def judge_payer(context: Context, connection: AsyncConnection, row: dict[s
     if payer["user_id"] is not None:
         spending = Spending.of(payer).at(sheet.now)
         if needs_second(profile, spending, row["kind"], row["amount"]):
-            enrolled = (await connection.execute(_ENROLLED, {"user_id": row["actor_id"]})).scalar_one()
-            row["second"] = "needed" if enrolled else ""
+            row["second"] = "needed" if await second_factors(connection, row["actor_id"]) else ""
     check_payer(sheet, {**row, "second": "proven" if row["second"] else ""})
 
 

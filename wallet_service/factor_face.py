@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from wallet_service import factors, redeeming, tickets
+from wallet_service import factors, redeeming, seconds, tickets
 from wallet_service.context import Context
 from wallet_service.views import Change, Ticket, TicketView
 
@@ -20,6 +20,13 @@ class FactorFace:
         """Give the second factors that a person has set up."""
         async with self._context.database.read() as connection:
             return await factors.second_factors(connection, user_id)
+
+    async def prove_second(self, order_id: int, second: str, *, actor: int, key: str, code: str | None = None) -> None:
+        """Take the authenticator's code, or a recovery code, for an order that needs a second factor; with its own code, both."""
+        try:
+            await seconds.prove_second(self._context, order_id, second, actor=actor, key=key, code=code)
+        finally:
+            self._notices.set()  # a lock is told too
 
     async def ticket(self, user_id: int, purpose: tickets.TicketPurpose, *, key: str, order_id: int | None = None) -> Ticket:
         """Make the ticket of a one-time page, ``enter_password`` for an order; ValueError for what is no such page."""

@@ -18,17 +18,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from wallet_service import brakes, changes, errors, factors
 from wallet_service.codes import TRIES
 from wallet_service.context import Context
+from wallet_service.orders import change_order
 from wallet_service.outbox import notice_row
 from wallet_service.passwords import check_own, check_password
-from wallet_service.schema import orders, outbox, passwords, tickets
-from wallet_service.tickets import CODES, Row, asked, usable, void_tickets, waiting_order
+from wallet_service.schema import outbox, passwords, tickets
+from wallet_service.seconds import count_wrong, waiting_order
+from wallet_service.tickets import CODES, Row, asked, usable, void_tickets
 
 
 @dataclass(slots=True)
 class _Hashed:
-    """What argon2 says of the passwords that were typed, and of which stored one it says that."""
+    """What argon2 says of the passwords that were typed."""
 
-    stored: str | None
     right: bool = False
     unchanged: bool = False
     fresh: str = field(default="", repr=False)
@@ -54,7 +55,7 @@ async def use_ticket(context: Context, token: str, answers: Mapping[str, str]) -
 
 
 async def _hash(context: Context, user_id: int, stored: str | None, given: Mapping[str, str]) -> _Hashed:
-    hashed = _Hashed(stored)
+    hashed = _Hashed()
     if stored is not None and "password" in given:
         hashed.right = await context.hasher.matches(user_id, given["password"], stored)
     if "new" in given:
@@ -67,10 +68,8 @@ async def _redeem(
     context: Context, connection: AsyncConnection, row: Row, person: Row, given: Mapping[str, str], hashed: _Hashed
 ) -> tuple[str, ...] | errors.WalletError:
     """Judge and do it; a refusal that is given back is kept with its counts, one that is raised leaves no trace."""
-    now, user_id, purpose = context.now(), row["user_id"], row["purpose"]
-    if person["password"] != hashed.stored or set(given) != set(asked(purpose, person)):
-        raise errors.TicketOver  # the factors changed under this page
-    order = None if row["order_id"] is None else await waiting_order(connection, user_id, row["order_id"], now)
+    now, user_id = context.now(), row["user_id"]
+    order = None if row["order_id"] is None else await waiting_order(context, connection, user_id, row["order_id"])
     proven = await _prove(context, connection, row, person, given, hashed, now)
     if not proven:
         return await _count(connection, row, person, order, given, now)
@@ -85,7 +84,7 @@ async def _redeem(
     if what is None:
         await connection.execute(update(tickets).where(tickets.c.id == row["id"]).values(used_at=now))
     else:
-        await void_tickets(connection, user_id, now)  # whoever else had a page open proves themselves anew
+        await void_tickets(connection, user_id, now)  # what other pages ask, and what was typed there, is of before this change
         notice = notice_row("credential_changed", now, user_id=user_id, facts={"what": what})
         await connection.execute(insert(outbox).values(notice))
     return codes
@@ -141,21 +140,14 @@ async def _count(
     """Count wrong answers for the page, for its order and for the person; give the refusal."""
     tries = row["tries"] + 1
     await connection.execute(update(tickets).where(tickets.c.id == row["id"]).values(tries=tries))
-    if order is not None:
-        await count_for_order(connection, order)
     counter = _counters(given)[-1]
+    ends = order is not None and await count_wrong(connection, order, person[counter]) == TRIES
     until = await brakes.count_wrong_code(connection, row["user_id"], person[counter], now, of=counter)
     if until is not None:
         return errors.PaymentsLocked(retry_at=until.isoformat())
+    if ends:
+        return errors.OrderLocked(tries=TRIES)
     return errors.TicketLocked(tries=TRIES) if tries == TRIES else errors.WrongProof(tries_left=TRIES - tries)
-
-
-async def count_for_order(connection: AsyncConnection, order: Row) -> bool:
-    """Count a wrong second factor for an order; the fifth wrong answer of any kind ends it, and then this is True."""
-    tries = order["tries"] + 1
-    over = {"status": "refused", "refusal": errors.OrderLocked.code} if tries == TRIES else {}
-    await connection.execute(update(orders).where(orders.c.id == order["id"]).values(tries=tries, **over))
-    return bool(over)
 
 
 async def _do(
@@ -171,7 +163,7 @@ async def _do(
     user_id = row["user_id"]
     match row["purpose"]:
         case "enter_password":
-            await connection.execute(update(orders).where(orders.c.id == row["order_id"]).values(second="proven"))
+            await change_order(connection, row["order_id"], second="proven")
             return (), None
         case "add_authenticator":
             if not await factors.start_authenticator(connection, user_id, given["app_code"], now):

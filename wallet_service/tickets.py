@@ -17,13 +17,14 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, changes, errors, factors
-from wallet_service.checks import is_id, is_text
+from wallet_service.checks import is_text
 from wallet_service.codes import TRIES
 from wallet_service.context import Context
 from wallet_service.idempotency import once
 from wallet_service.masks import mask_name, mask_phone
-from wallet_service.orders import order, status_of
-from wallet_service.schema import authenticators, orders, passwords, tickets, users
+from wallet_service.orders import order
+from wallet_service.schema import authenticators, passwords, tickets, users
+from wallet_service.seconds import waiting_order
 from wallet_service.views import Change, Ticket, TicketView
 
 TicketPurpose = Literal[
@@ -81,7 +82,7 @@ async def ticket(context: Context, user_id: int, purpose: TicketPurpose, *, key:
         await brakes.hold(context, connection, user_id)
         asked(purpose, await person_on(connection, user_id, now))
         if order_id is not None:
-            await waiting_order(connection, user_id, order_id, now)
+            await waiting_order(context, connection, user_id, order_id)
         await void_tickets(connection, user_id, now, purpose=purpose)
         ticket_id = context.random.octets(16).hex()
         row = {
@@ -163,19 +164,6 @@ async def person_on(connection: AsyncConnection, user_id: int, now: datetime) ->
     if row["status"] == "frozen":
         raise errors.WalletFrozen(city=row["default_city"])
     brakes.check_lock(row["locked_until"], now)
-    return dict(row)
-
-
-async def waiting_order(connection: AsyncConnection, user_id: int, order_id: int, now: datetime) -> Row:
-    """Keep an order that waits for its second factor to this transaction, and give it."""
-    own = (orders.c.id == order_id) & (orders.c.actor_id == user_id)
-    found = await connection.execute(select(orders).where(own).with_for_update()) if is_id(order_id) else None
-    row = None if found is None else found.mappings().one_or_none()
-    if row is None:
-        raise errors.OrderNotFound
-    status = status_of(row["status"], row["expires_at"], now)
-    if status != "proposed":
-        raise errors.OrderNotOpen(status=status)
     return dict(row)
 
 

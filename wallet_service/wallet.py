@@ -252,8 +252,13 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
         self._notices.set()
         return proposed
 
-    async def authorize(self, order_id: int, code: str, *, actor: int, key: str) -> Order:
-        """Take an order's code and post it, once; one that arrives later, or that waits for a channel outside, is held."""
+    async def authorize(self, order_id: int, code: str, *, actor: int, key: str, second: str | None = None) -> Order:
+        """Take an order's code and post it, once; one that arrives later, or that waits for a channel outside, is held.
+
+        ``second`` is a code of the authenticator, or a recovery code, for an order that needs one and has none proven.
+        """
+        if second is not None:
+            await self.prove_second(order_id, second, actor=actor, key=key, code=code)
         order = await self._do(authorizing.authorize(order_id, code, actor=actor, key=key))
         if order.outside_state:
             self._timekeeper.stir()

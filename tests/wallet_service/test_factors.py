@@ -42,7 +42,8 @@ def test_the_codes_of_rfc_4226() -> None:
 def test_the_codes_of_rfc_6238(seconds, code) -> None:
     """Appendix B for SHA-1; ours are the last six of its eight digits."""
     secret, moment = base64.b32encode(RFC_SECRET).decode(), datetime.fromtimestamp(seconds, UTC)
-    assert find_step(secret, code[2:], moment, after=0) == seconds // STEP
+    assert find_step(secret, code[2:], moment, after=seconds // STEP - 1) == seconds // STEP
+    assert find_step(secret, code[2:], moment, after=seconds // STEP) is None
 
 
 def test_the_vectors_that_everybody_is_measured_by() -> None:

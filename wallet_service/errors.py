@@ -80,6 +80,8 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | same_phone | | the account has this phone already |
 | invalid_email | | no mailbox's address |
 | binding_not_found | | no such door of this person |
+| reason_needed | shortest, longest | personal data are shown for a reason only, of so many characters |
+| person_not_found | | no such person |
 """
 
 from __future__ import annotations
@@ -549,6 +551,18 @@ class BindingNotFound(WalletError):
     """No such door of this person."""
 
     code = "binding_not_found"
+
+
+class ReasonNeeded(WalletError):
+    """Personal data are shown for a reason only."""
+
+    code = "reason_needed"
+
+
+class PersonNotFound(WalletError):
+    """No such person."""
+
+    code = "person_not_found"
 
 
 BY_CODE: dict[str, type[WalletError]] = {error.code: error for error in WalletError.__subclasses__()}

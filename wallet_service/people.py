@@ -23,13 +23,7 @@ _PERSON = (
     .where(users.c.id == bindparam("user_id"))
     .order_by(accounts.c.id)
 )
-_friend = users.alias("friend")
-_CONTACT_NAMES = (
-    select(contacts.c.name, _friend.c.name.label("full"))
-    .join(_friend, _friend.c.id == contacts.c.user_id)
-    .where(contacts.c.owner_id == bindparam("user_id"))
-    .order_by(contacts.c.id)
-)
+_CONTACT_NAMES = select(contacts.c.name).where(contacts.c.owner_id == bindparam("user_id")).order_by(contacts.c.id)
 _PAYEES = (
     select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"), contacts.c.name.label("contact_name"))
     .join(users, users.c.id == accounts.c.user_id)
@@ -75,12 +69,12 @@ async def person(context: Context, user_id: int) -> Person:
 
 
 async def contact_names(context: Context, user_id: int) -> tuple[str, ...]:
-    """Give the names under which a person may speak of their contacts: as kept, and in full."""
+    """Give the names that a person keeps their contacts under; the contacts' own names are not told."""
     if not is_id(user_id):
         return ()
     async with context.database.read() as connection:
-        rows = (await connection.execute(_CONTACT_NAMES, {"user_id": user_id})).all()
-    return tuple(dict.fromkeys(name for row in rows for name in (row.name, row.full) if name))
+        names = (await connection.execute(_CONTACT_NAMES, {"user_id": user_id})).scalars()
+    return tuple(dict.fromkeys(names))
 
 
 async def find_payees(context: Context, user_id: int, text: str, *, city: str) -> tuple[PayeeMatch, ...]:

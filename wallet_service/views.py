@@ -211,7 +211,7 @@ class ClosingCheck:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A proven phone; ``user_id`` is None when it has no wallet yet (then ``open_account``)."""
+    """A proven phone; ``user_id`` is None when it has no wallet yet (then ``open_account``). ``name`` is the person's own."""
 
     user_id: int | None
     name: str
@@ -301,6 +301,17 @@ class Report:
     def ok(self) -> bool:
         """Tell whether every invariant holds."""
         return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class Reveal:
+    """That somebody of the house saw a person's ``field`` (phone, name, id_number or email) unmasked, and why."""
+
+    user_id: int
+    field: str
+    actor: str
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
         return await people.person(self._context, user_id)
 
     async def contact_names(self, user_id: int) -> tuple[str, ...]:
-        """Give the names under which a person may speak of their contacts."""
+        """Give the names that a person keeps their contacts under."""
         return await people.contact_names(self._context, user_id)
 
     async def find_payees(self, user_id: int, text: str, *, city: str) -> tuple[PayeeMatch, ...]:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
-from wallet_service.checks import is_id
+from wallet_service.checks import is_id, is_text
 from wallet_service.context import Context
 from wallet_service.events import happened, note
 from wallet_service.idempotency import once
@@ -16,7 +16,7 @@ from wallet_service.schema import bindings as table
 from wallet_service.standing import held_user
 from wallet_service.views import Binding
 
-_LONGEST_LABEL = 64
+_LONGEST_CHANNEL, _LONGEST_LABEL = 32, 64
 _SEEN = timedelta(hours=1)  # how exactly it is kept when a door was used last: a write a turn would be too dear
 
 
@@ -26,6 +26,8 @@ def _index(context: Context, channel: str, address: str) -> bytes:
 
 async def bind(context: Context, user_id: int, channel: str, address: str, label: str, *, key: str) -> Binding:
     """Note that a person is logged in at a door; one that is new for them is told by every way."""
+    if not all(map(is_text, (channel, address, label))) or len(channel) > _LONGEST_CHANNEL:
+        raise errors.BindingNotFound
     index, shown = _index(context, channel, address), label[:_LONGEST_LABEL]
 
     async def work(connection: AsyncConnection) -> Binding:
@@ -51,6 +53,8 @@ async def bind(context: Context, user_id: int, channel: str, address: str, label
 
 async def binding_of(context: Context, user_id: int, channel: str, address: str) -> int | None:
     """Give the binding by which a door speaks for a person, None when it does not (any more); one indexed read."""
+    if not (is_id(user_id) and is_text(channel)):
+        return None
     here = (table.c.channel == channel) & (table.c.address_index == _index(context, channel, address))
     async with context.database.read() as connection:
         wanted = select(table.c.id, table.c.seen_at).where(table.c.user_id == user_id, here, table.c.status == "active")
@@ -98,6 +102,8 @@ async def unbind_all(context: Context, user_id: int, *, key: str, except_: int |
 
     async def work(connection: AsyncConnection) -> None:
         await held_user(context, connection, user_id)
+        if except_ is not None and not is_id(except_):
+            raise errors.BindingNotFound
         removed = await remove_all(connection, user_id, besides=except_)
         if removed:
             await happened(connection, user_id, "devices_removed", context.now(), count=removed)

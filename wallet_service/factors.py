@@ -18,6 +18,7 @@ import pyotp
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wallet_service.checks import is_id
 from wallet_service.codes import typed_code
 from wallet_service.context import Context
 from wallet_service.keys import hotp
@@ -44,6 +45,8 @@ class Second:
 
 async def second_factors(connection: AsyncConnection, user_id: int) -> frozenset[Factor]:
     """Give the second factors that a person has set up."""
+    if not is_id(user_id):
+        return frozenset()
     app = select(authenticators.c.user_id).where(authenticators.c.user_id == user_id, authenticators.c.status == "active")
     password = select(passwords.c.user_id).where(passwords.c.user_id == user_id)
     row = (await connection.execute(select(app.exists().label("authenticator"), password.exists().label("password")))).one()

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wallet_service.checks import is_id
 from wallet_service.codes import CHANGE_CODE, LOGIN_CODE, ORDER_CODE, change_text, login_text, order_text
 from wallet_service.context import Context
 from wallet_service.masks import mask_name, mask_phone
@@ -23,6 +24,7 @@ from wallet_service.views import Notice
 from wallet_service.ways import WAYS, ways_of
 
 LEASE = timedelta(seconds=60)
+_MOST = 1_000  # notices claimed at once
 GIVE_UP_AFTER = 150  # attempts: about a day, if they are ten minutes apart
 _WHOLE = "all"  # the way of a row that is not yet one for each way
 _CHALLENGES = ("login_code", "change_code", "email_code")
@@ -143,9 +145,9 @@ async def claim_notices(context: Context, limit: int, way: str | None) -> tuple[
     Whoever looks for the first of ``WAYS`` makes the rows of the others too, so that not everybody tries to.
     """
     now = context.now()
-    ways = WAYS if way is None else (way,)
+    ways = WAYS if way is None else tuple(known for known in WAYS if known == way)
     unsplit = (_WHOLE,) if WAYS[0] in ways else ()
-    due = {"now": now, "count": limit}
+    due = {"now": now, "count": max(0, min(limit, _MOST))}
     async with context.database.read() as connection:
         if (await connection.execute(_DUE, {**due, "ways": ways + unsplit, "count": 1})).first() is None:
             return ()
@@ -254,12 +256,16 @@ def _order_facts(row: Mapping[str, Any]) -> dict[str, Any]:
 
 async def notice_sent(context: Context, notice_id: int) -> None:
     """Mark a notice as delivered; it never comes again."""
+    if not is_id(notice_id):
+        return
     async with context.database.write() as connection:
         await connection.execute(update(outbox).where(outbox.c.id == notice_id).values(status="sent"))
 
 
 async def notice_failed(context: Context, notice_id: int, retry_at: datetime | None) -> bool:
     """Let a notice that could not be delivered come again at ``retry_at``, or never; tell whether it will."""
+    if not is_id(notice_id):
+        return False
     goes_on = retry_at is not None
     again = case((outbox.c.attempts < GIVE_UP_AFTER, "waiting"), else_="void") if goes_on else "void"
     waiting = (outbox.c.id == notice_id) & (outbox.c.status == "waiting")

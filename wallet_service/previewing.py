@@ -35,6 +35,8 @@ async def preview(context: Context, command: Command, *, actor: int) -> Preview:
 
 async def affords(context: Context, user_id: int, amount: Fen, city: str | None) -> Preview:
     """Tell whether a person's wallet could transfer a sum, or which of its own rules refuses it; the payee's are not asked."""
+    if not is_id(user_id):
+        raise errors.NoWallet(city=city)
     sheet = Sheet(context, context.now())
     async with context.database.read() as connection:
         try:

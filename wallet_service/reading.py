@@ -17,7 +17,7 @@ from wallet_service.schema import accounts, entries, orders, users
 from wallet_service.views import Balance, HistoryItem, Period
 
 MOST_ITEMS = 200
-_NO_BOUND = 2**62  # above every id
+_NO_BOUND = 2**63 - 1  # above every id
 _FIRST, _LAST = date(1970, 1, 1), date(9999, 1, 1)
 _ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
@@ -121,11 +121,13 @@ async def history(
         profile_of(context.profiles, city)
     if not is_id(user_id):
         raise errors.NoWallet(city=city)
+    if before is not None and not is_id(before):
+        return ()
     start, end = bounds(period)
     asked = {
         "user_id": user_id,
         "city": city,
-        "before": _NO_BOUND if before is None else max(0, min(before, _NO_BOUND)),
+        "before": _NO_BOUND if before is None else before,
         "start": start,
         "end": end,
         "count": max(1, min(limit, MOST_ITEMS)),

@@ -103,7 +103,7 @@ class Vault:
 
     def index(self, name: str, text: str) -> bytes:
         """Give a text's blind index: equal texts of one field, equal bytes, and nothing to learn from them."""
-        return self.keys.mac(f"index-{name}", text.encode())
+        return self.keys.mac(f"index-{name}", text.encode(errors="backslashreplace"))
 
 
 def head_of(key_id: int) -> bytes:

@@ -40,7 +40,7 @@ async def far(
     folder.mkdir()
     async with wire(quick_server.folder, folder) as carrier:
         url = f"postgresql://postgres@/{name}?host={folder}"
-        async with Wallet.open(url, secret=SECRET, clock=clock, sealing=False, **LIMITS) as wallet:
+        async with Wallet.open(url, secret=SECRET, clock=clock, working=False, **LIMITS) as wallet:
             yield Till(wallet, clock, demo_file[1], url), carrier
 
 

@@ -24,14 +24,18 @@ _WARM_UP = 20  # turns that are not counted
 _LINES = 20000  # at most, for the parser
 
 
-async def run(what: str, *, clients: int | None, seconds: float, hot: bool) -> list[dict[str, Any]]:
+async def run(
+    what: str, *, clients: int | None, seconds: float, hot: bool, accounts: int | None, url: str | None
+) -> list[dict[str, Any]]:
     """Measure one thing; gives one row of figures for each number of clients."""
     if what == "turns":
         return [await _turns(count, seconds) for count in ([clients] if clients else [1, 8])]
     if what == "ledger":
-        from wallet_service.bench import bench_ledger
+        from wallet_service.bench import Plan, bench_ledger, bench_scale
 
-        return [await bench_ledger(clients or 16, seconds, hot)]
+        if accounts is not None:
+            return await bench_scale(Plan(seconds=seconds, accounts=accounts), url=url)
+        return await bench_ledger(Plan(clients or 16, seconds, hot), url=url)
     return [await asyncio.to_thread(_parses, seconds)]
 
 

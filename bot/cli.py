@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--clients", type=_positive(int), default=None, help="concurrent callers (turns: default 1, then 8)")
     bench.add_argument("--seconds", type=_positive(float), default=5.0)
     bench.add_argument("--hot", action="store_true", help="ledger: everybody pays one account")
+    bench.add_argument("--accounts", type=_positive(int), help="ledger: what one posting costs among so many wallets")
     bench.add_argument("--json", action="store_true", help="one object on the last line")
     bench.set_defaults(run=_bench)
     return parser
@@ -295,8 +296,10 @@ async def _add_agent(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     from bot import bench
+    from bot.config import database_url
 
-    results = asyncio.run(bench.run(options.what, clients=options.clients, seconds=options.seconds, hot=options.hot))
+    wanted = {name: getattr(options, name) for name in ("clients", "seconds", "hot", "accounts")}
+    results = asyncio.run(bench.run(options.what, **wanted, url=database_url()))
     for result in results:
         print("  ".join(f"{name} {value}" for name, value in result.items()))
     if options.json:

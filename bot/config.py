@@ -98,6 +98,11 @@ def read_settings(
     )
 
 
+def database_url() -> str | None:
+    """Give the database that is set, for what needs nothing else."""
+    return _found(None).get("DATABASE_URL")
+
+
 def _found(environment: Mapping[str, str] | None) -> dict[str, str]:
     values: Mapping[str, str | None] = {**dotenv_values(".env"), **os.environ} if environment is None else environment
     found = {name.removeprefix(_PREFIX): value for name, value in values.items() if name.startswith(_PREFIX) and value}

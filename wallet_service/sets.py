@@ -64,7 +64,7 @@ def among(wanted: ColumnElement[Any], name: str, *, sqlite: bool) -> ColumnEleme
 @cache
 def _arrays(table: Table, names: tuple[str, ...]) -> Any:
     """Give the rows of arrays that are bound by the columns' names, as something to select from."""
-    arrays = [bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names]
+    arrays = [bindparam(f"all_{name}", type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
     return func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in names), name="given").render_derived()
 
 

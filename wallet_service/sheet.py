@@ -35,6 +35,7 @@ class Sheet:
 
     context: Context
     now: datetime
+    telling: bool = True
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     accounts: dict[int, dict[str, Any]] = field(default_factory=dict)
     _changed_accounts: set[int] = field(default_factory=set)
@@ -103,7 +104,8 @@ class Sheet:
 
     def tell(self, kind: str, *, user_id: int | None = None, order_id: int | None = None) -> None:
         """Leave a notice."""
-        self._notices.append(notice_row(kind, self.now, user_id=user_id, order_id=order_id))
+        if self.telling:
+            self._notices.append(notice_row(kind, self.now, user_id=user_id, order_id=order_id))
 
     async def look(self, connection: AsyncConnection, account_ids: Iterable[int]) -> None:
         """Read accounts without locking them: for a judgement that is made again before anything is moved."""

@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.wallet_service import postgres
 from wallet_service import CodeLimit, Fen, LoginLimit, Notice, Order, PasswordCost, Person, Transfer, Wallet, WalletError
+from wallet_service.bench import cluster as postgres
 from wallet_service.database import parse_url
 from wallet_service.demo import load
 

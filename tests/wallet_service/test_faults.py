@@ -14,10 +14,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.wallet_service import postgres
 from tests.wallet_service.conftest import LIMITS, SECRET, Clock, Till, sql_on
 from tests.wallet_service.wire import Wire, wire
 from wallet_service import Fen, Transfer, Wallet, WalletError
+from wallet_service.bench import cluster as postgres
 from wallet_service.errors import ServiceUnavailable
 
 NOTHING_DONE = {"unknown": False}

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: the machine's installed one or a wheel's, in a temporary folder with its socket."""
+"""A PostgreSQL server for a while: the machine's installed one or a wheel's, in a temporary folder, reached by a socket in it."""
 
 from __future__ import annotations
 

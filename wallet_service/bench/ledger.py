@@ -1,0 +1,197 @@
+"""The till's own figures: postings and whole transfers by several callers, each answered after its commit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from wallet_service.bench import cluster, reference
+from wallet_service.bench.town import CITY, Town, build
+from wallet_service.codes import ORDER_CODE, order_text
+from wallet_service.commands import Transfer
+from wallet_service.context import CodeLimit
+from wallet_service.database import parse_url
+from wallet_service.money import Fen
+from wallet_service.orders import load_order
+from wallet_service.wallet import Wallet
+
+_NO_LIMIT = CodeLimit(per_ten_minutes=10**9, per_day=10**9)
+_SECRET = "the benchmark's own passing secret"
+_READS = 500  # balances that are read for their price
+
+Run = Callable[[int, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure: callers at once, seconds of each measurement, one payee for all or not, and how many wallets there are."""
+
+    clients: int = 16
+    seconds: float = 5.0
+    hot: bool = False
+    accounts: int = 1_000
+
+
+@asynccontextmanager
+async def _databases(url: str | None) -> AsyncIterator[list[str]]:
+    """Give the databases: SQLite, and PostgreSQL on the server of ``url``, or on one of our own if it can be had."""
+    if url is None or not url.startswith("postgresql"):
+        try:
+            with cluster.server(durable=True) as server:
+                yield ["sqlite://", server.url("postgres")]
+        except cluster.Missing:
+            yield ["sqlite://"]
+        return
+    yield ["sqlite://", url]
+
+
+@asynccontextmanager
+async def _own_database(url: str) -> AsyncIterator[str]:
+    """Give a database of the benchmark's own on a server, and drop it afterwards; SQLite has a passing file."""
+    if url.startswith("sqlite"):
+        yield url
+        return
+    name = f"zhanggui_bench_{uuid4().hex[:8]}"
+    engine = create_async_engine(parse_url(url), isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+        yield parse_url(url).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        async with engine.connect() as connection:
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        await engine.dispose()
+
+
+async def bench_ledger(plan: Plan, *, url: str | None = None) -> list[dict[str, Any]]:
+    """Measure postings against the reference, one caller alone, and whole transfers with their codes, on each database."""
+    rows = []
+    async with _databases(url) as urls:
+        for each in urls:
+            async with _own_database(each) as own, Wallet.open(own, secret=_SECRET, code_limit=_NO_LIMIT) as wallet:
+                rows += await _measure(wallet, own, plan)
+    return rows
+
+
+async def _measure(wallet: Wallet, url: str, plan: Plan) -> list[dict[str, Any]]:
+    town = await build(wallet.context, plan.accounts)
+    mark = {"bench": "ledger", "database": "sqlite" if url.startswith("sqlite") else "postgresql", "accounts": plan.accounts}
+    post = _poster(wallet, town, hot=plan.hot)
+    await _clients(_poster(wallet, town, hot=plan.hot), plan.clients, min(plan.seconds, 1.0))  # a warm start for everybody
+    figures = await _clients(post, plan.clients, plan.seconds)
+    alone = await _clients(post, 1, plan.seconds / 2)
+    whole = await _clients(_transferrer(wallet, town), plan.clients, plan.seconds / 2)
+    await wallet.seal()
+    verified = (await wallet.verify()).ok  # the reference's rows would not be: it signs nothing
+    ours = {**mark, "what": "posting", "hot": plan.hot, **figures}
+    try:
+        if wallet.database.is_sqlite:
+            base = await reference.naive(wallet.context, town, clients=plan.clients, seconds=plan.seconds, hot=plan.hot)
+            name = "one transaction a transfer"
+        else:
+            base = await reference.pgbench(url, town, clients=plan.clients, seconds=plan.seconds, hot=plan.hot)
+            name = "pgbench"
+    except reference.Missing as reason:
+        ours |= {"reference": str(reason), "verified": verified}
+    else:
+        ratio = round(figures["transfers_per_second"] / base, 2)
+        ours |= {"reference": name, "reference_per_second": round(base, 1), "ratio": ratio, "verified": verified}
+    return [ours, {**mark, "what": "posting", "hot": plan.hot, **alone}, {**mark, "what": "transfer with its code", **whole}]
+
+
+async def bench_scale(plan: Plan, *, url: str | None = None) -> list[dict[str, Any]]:
+    """Measure what one posting and one balance cost among 1,000 wallets and among ``plan.accounts``, by one caller."""
+    rows = []
+    async with _databases(url) as urls:
+        for each in urls:
+            sizes = [await _price(each, size, plan.seconds) for size in (1_000, plan.accounts)]
+            ratios = {f"{name}_ratio": round(sizes[1][name] / sizes[0][name], 2) for name in ("posting_ms", "balance_ms")}
+            rows += [sizes[0], {**sizes[1], **ratios}]
+    return rows
+
+
+async def _price(url: str, size: int, seconds: float) -> dict[str, Any]:
+    async with _own_database(url) as own, Wallet.open(own, secret=_SECRET) as wallet:
+        town = await build(wallet.context, size)
+        if not wallet.database.is_sqlite:
+            async with wallet.database.write() as connection:
+                await connection.execute(text("ANALYZE"))
+        post = _poster(wallet, town, hot=False)
+        await _clients(post, 1, 1.0)
+        posting = await _clients(post, 1, seconds)
+        took = []
+        for _ in range(_READS):
+            started = time.perf_counter()
+            await wallet.balance(random.choice(town.users))
+            took.append(time.perf_counter() - started)
+    balance = round(statistics.median(took) * 1000, 3)
+    kind = "sqlite" if wallet.database.is_sqlite else "postgresql"
+    return {"bench": "ledger", "database": kind, "accounts": size, "posting_ms": posting["p50_ms"], "balance_ms": balance}
+
+
+def _poster(wallet: Wallet, town: Town, *, hot: bool) -> Run:
+    """Give the caller of one posting of a fen: to the shop, or to anybody of the paid half."""
+    run, half = uuid4().hex, len(town.accounts) // 2
+    kind = "pay" if hot else "transfer"
+
+    async def post(client: int, turn: int) -> None:
+        payer = town.accounts[random.choice(town.payers)]
+        payee = town.shop if hot else town.accounts[random.randrange(half, len(town.accounts))]
+        await wallet.book(kind, payer, payee, Fen(1), key=f"{run}/{client}/{turn}")
+
+    return post
+
+
+def _transferrer(wallet: Wallet, town: Town) -> Run:
+    """Give the caller of one whole transfer: proposal, code and posting."""
+    run, half = uuid4().hex, len(town.accounts) // 2
+
+    async def transfer(client: int, turn: int) -> None:
+        payer = random.choice(town.payers)
+        payee = town.numbers[random.randrange(half, len(town.numbers))]
+        actor, key = town.users[payer], f"{run}/{client}/{turn}"
+        order = await wallet.propose(Transfer(actor, payee, Fen(1), city=CITY), actor=actor, key=f"{key}/propose")
+        async with wallet.database.read() as connection:  # what the phone would have been sent
+            row = await load_order(connection, order.id, actor)
+        code = wallet.context.keys.code(ORDER_CODE, order_text(row["kind"], row), row["counter"])
+        await wallet.authorize(order.id, code, actor=actor, key=f"{key}/authorize")
+
+    return transfer
+
+
+async def _clients(run: Run, clients: int, seconds: float) -> dict[str, Any]:
+    """Let clients call one after the other for a while; give rate and latencies."""
+    took: list[float] = []
+    begun = uuid4().int % 10**9
+    until = time.perf_counter() + seconds
+
+    async def client(number: int) -> None:
+        turn = begun
+        while (started := time.perf_counter()) < until:
+            await run(number, turn)
+            took.append(time.perf_counter() - started)
+            turn += 1
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    elapsed = time.perf_counter() - started
+    cuts = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else [0.0] * 99
+    return {
+        "clients": clients,
+        "seconds": round(elapsed, 3),
+        "transfers": len(took),
+        "transfers_per_second": round(len(took) / elapsed, 1),
+        "p50_ms": round(cuts[49] * 1000, 2),
+        "p95_ms": round(cuts[94] * 1000, 2),
+        "p99_ms": round(cuts[98] * 1000, 2),
+    }

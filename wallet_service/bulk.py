@@ -15,7 +15,7 @@ from wallet_service.context import Context
 from wallet_service.limits import SPENDING, Spending
 from wallet_service.orders import new_order
 from wallet_service.posting import post
-from wallet_service.sets import Ids, insert_set
+from wallet_service.sets import Change, Ids, write_sets
 from wallet_service.sheet import Sheet
 
 
@@ -35,7 +35,7 @@ class Movement:
 async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Insert rows that all name the same columns, and give their ids in the same order."""
     ids = await Ids(table).take(connection, len(rows))
-    await insert_set(connection, table, [{"id": row_id, **row} for row_id, row in zip(ids, rows, strict=True)])
+    await write_sets(connection, Change(table, [{"id": row_id, **row} for row_id, row in zip(ids, rows, strict=True)]))
     return ids
 
 

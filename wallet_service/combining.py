@@ -22,7 +22,7 @@ from wallet_service import errors
 from wallet_service.context import Context
 from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, rest_before, restore, shown
 from wallet_service.schema import replays
-from wallet_service.sets import insert_set, pairs
+from wallet_service.sets import Change, pairs
 from wallet_service.sheet import Sheet
 
 T = TypeVar("T")
@@ -178,8 +178,7 @@ async def _transact(context: Context, batch: list[_Waiting]) -> list[Any]:
             if wish.key is not None:
                 row = {"scope": wish.scope, "key": wish.key, "digest": waiting.digest}
                 kept.append({**row, "outcome": json.dumps(outcome), "created_at": sheet.now})
-        await sheet.write(connection)
-        await insert_set(connection, replays, kept)
+        await sheet.write(connection, Change(replays, kept))
     return answers
 
 

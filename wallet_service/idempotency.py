@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,7 +32,7 @@ _LOST_RACES = ("40001", "40P01", "23505")
 
 def _encode(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _encode(field) for name, field in asdict(value).items()}
+        return {name: _encode(getattr(value, name)) for name in value.__dataclass_fields__}
     return {"$at": value.isoformat()} if isinstance(value, datetime) else value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -61,7 +61,7 @@ class Spending:
 
     def columns(self) -> dict[str, int]:
         """Give the columns of the account's row."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in COUNTERS}
 
 
 COUNTERS = tuple(Spending.__dataclass_fields__)
@@ -95,14 +95,14 @@ def check_limits(limits: Limits, spending: Spending, amount: int) -> None:
     lifted_by = limits.lifted_by
     if amount > limits.single.fen:
         raise errors.SingleLimitExceeded(amount=amount, limit=limits.single.fen, lifted_by=lifted_by)
-    _check(errors.DailyLimitExceeded, limits.day, spending.day_spent, amount, _tomorrow(spending), lifted_by=lifted_by)
-    _check(errors.YearlyLimitExceeded, limits.year, spending.year_spent, amount, _next_year(spending), lifted_by=lifted_by)
+    _check(errors.DailyLimitExceeded, limits.day, spending.day_spent, amount, spending, lifted_by=lifted_by)
+    _check(errors.YearlyLimitExceeded, limits.year, spending.year_spent, amount, spending, lifted_by=lifted_by)
 
 
 def check_static(profile: Profile, spending: Spending, amount: int) -> None:
     """Refuse what is above the day's limit of payments to merchants' static codes."""
     limit = profile.static_code
-    _check(errors.StaticLimitExceeded, limit, spending.static_spent, amount, _tomorrow(spending), lifted_by="pay_dynamic_code")
+    _check(errors.StaticLimitExceeded, limit, spending.static_spent, amount, spending, lifted_by="pay_dynamic_code")
 
 
 def needs_second(profile: Profile, spending: Spending, kind: str, amount: int) -> bool:
@@ -113,18 +113,19 @@ def needs_second(profile: Profile, spending: Spending, kind: str, amount: int) -
 def refuse_second(profile: Profile, spending: Spending, amount: int) -> None:
     """Refuse a payment that needs a second factor which its payer does not have."""
     limit = profile.factors.code
-    _check(errors.SecondFactorNeeded, limit, spending.day_spent, amount, _tomorrow(spending), lifted_by="set_second_factor")
+    _check(errors.SecondFactorNeeded, limit, spending.day_spent, amount, spending, lifted_by="set_second_factor")
 
 
 def check_uncoded(profile: Profile, spending: Spending, amount: int) -> None:
     """Refuse what is above the day's limit of payments that nobody confirms by a code."""
     limit = profile.factors.none
-    _check(errors.UncodedLimitExceeded, limit, spending.day_spent, amount, _tomorrow(spending), lifted_by="pay_by_code")
+    _check(errors.UncodedLimitExceeded, limit, spending.day_spent, amount, spending, lifted_by="pay_by_code")
 
 
 def _check(
-    refusal: type[errors.WalletError], limit: Figure, used: int, amount: int, resets_at: str, *, lifted_by: str | None
+    refusal: type[errors.WalletError], limit: Figure, used: int, amount: int, spending: Spending, *, lifted_by: str | None
 ) -> None:
     if used + amount > limit.fen:
         left = max(limit.fen - used, 0)
+        resets_at = _next_year(spending) if refusal is errors.YearlyLimitExceeded else _tomorrow(spending)
         raise refusal(amount=amount, limit=limit.fen, used=used, left=left, resets_at=resets_at, lifted_by=lifted_by)

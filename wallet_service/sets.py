@@ -26,6 +26,7 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -61,10 +62,14 @@ def among(wanted: ColumnElement[Any], name: str, *, sqlite: bool) -> ColumnEleme
     return wanted == any_(bindparam(name, type_=_Ids()))
 
 
+def _array(table: Table, name: str, new: bool) -> str:
+    return f"{'new' if new else 'known'}_{table.name}_{name}"
+
+
 @cache
-def _arrays(table: Table, names: tuple[str, ...]) -> Any:
+def _arrays(table: Table, names: tuple[str, ...], new: bool) -> Any:
     """Give the rows of arrays that are bound by the columns' names, as something to select from."""
-    arrays = [bindparam(f"all_{name}", type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
+    arrays = [bindparam(_array(table, name, new), type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
     return func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in names), name="given").render_derived()
 
 
@@ -74,7 +79,7 @@ def _pairs(wanted: tuple[Column[Any], ...], first: Column[Any], second: Column[A
         given = func.json_each(bindparam("given", type_=Text)).table_valued("value")
         matches = [match == func.json_extract(given.c.value, f"$[{place}]") for place, match in enumerate((first, second))]
     else:
-        given = _arrays(first.table, (first.name, second.name))
+        given = _arrays(first.table, (first.name, second.name), False)
         matches = [match == given.c[match.name] for match in (first, second)]
     return select(*wanted).select_from(given.join(first.table, and_(*matches)))
 
@@ -91,50 +96,65 @@ def pairs(
     if sqlite:
         given: dict[str, Any] = {"given": json.dumps(values)}
     else:
-        given = {f"all_{match.name}": [value[at] for value in values] for at, match in enumerate((first, second))}
+        given = {
+            _array(first.table, match.name, False): [value[at] for value in values] for at, match in enumerate((first, second))
+        }
     return _pairs(wanted, first, second, sqlite), given
 
 
-@cache
-def _insert(table: Table, names: tuple[str, ...]) -> UpdateBase:
-    return insert(table).from_select(list(names), select(*_arrays(table, names).c), include_defaults=False)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows to insert, or to be changed where their ``id`` stands; all name the same columns."""
+
+    table: Table
+    rows: Sequence[Row]
+    new: bool = True
+
+    @property
+    def shape(self) -> tuple[Table, tuple[str, ...], bool]:
+        """Give what the statement's text depends on."""
+        return self.table, tuple(self.rows[0]), self.new
+
+    def arrays(self) -> dict[str, list[Any]]:
+        """Give the columns' values as PostgreSQL takes them."""
+        return {_array(self.table, name, self.new): [row[name] for row in self.rows] for name in self.rows[0]}
 
 
 @cache
-def _update(table: Table, names: tuple[str, ...], sqlite: bool) -> UpdateBase:
-    changed = [name for name in names if name != "id"]
-    if sqlite:
-        values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in changed}
-        return update(table).where(table.c.id == bindparam("new_id")).values(values)
-    given = _arrays(table, names)
-    return update(table).where(table.c.id == given.c.id).values({name: given.c[name] for name in changed})
+def _each(table: Table, names: tuple[str, ...]) -> UpdateBase:
+    """Give the UPDATE of one row, for SQLite, which is quick at repeating it."""
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names if name != "id"}
+    return update(table).where(table.c.id == bindparam("new_id")).values(values)
 
 
-def _columns(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Any]]:
-    return {f"all_{name}": [row[name] for row in rows] for name in names}
+@cache
+def _all(shapes: tuple[tuple[Table, tuple[str, ...], bool], ...]) -> Select[Any]:
+    """Give one statement that makes every change, for PostgreSQL: one round trip for all of them."""
+    return select(literal(1)).add_cte(*(_set(*shape).cte(f"change_{place}") for place, shape in enumerate(shapes)))
 
 
-async def insert_set(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows that all name the same columns."""
-    if not rows:
+def _set(table: Table, names: tuple[str, ...], new: bool) -> Any:
+    given = _arrays(table, names, new)
+    if new:
+        return insert(table).from_select(list(names), select(*given.c), include_defaults=False).returning(literal(1))
+    values = {name: given.c[name] for name in names if name != "id"}
+    return update(table).where(table.c.id == given.c.id).values(values).returning(literal(1))
+
+
+async def write_sets(connection: AsyncConnection, *changes: Change) -> None:
+    """Make changes of different tables, in this order, all or none; those without rows are nothing."""
+    wanted = [change for change in changes if change.rows]
+    if connection.dialect.name != "sqlite":
+        if wanted:
+            values = {name: array for change in wanted for name, array in change.arrays().items()}
+            await connection.execute(_all(tuple(change.shape for change in wanted)), values)
         return
-    if connection.dialect.name == "sqlite":
-        await connection.execute(insert(table), rows)
-    else:
-        names = tuple(rows[0])
-        await connection.execute(_insert(table, names), _columns(rows, names))
-
-
-async def update_set(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
-    """Write some columns of rows that are named by their ``id``."""
-    if not rows:
-        return
-    names, sqlite = tuple(rows[0]), connection.dialect.name == "sqlite"
-    statement = _update(table, names, sqlite)
-    if sqlite:
-        await connection.execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in rows])
-    else:
-        await connection.execute(statement, _columns(rows, names))
+    for change in wanted:
+        if change.new:
+            await connection.execute(insert(change.table), change.rows)
+        else:
+            rows = [{f"new_{name}": value for name, value in row.items()} for row in change.rows]
+            await connection.execute(_each(change.table, tuple(change.rows[0])), rows)
 
 
 @dataclass(slots=True)

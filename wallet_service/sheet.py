@@ -20,7 +20,7 @@ from wallet_service.limits import COUNTERS
 from wallet_service.orders import MUTABLE, order_view
 from wallet_service.outbox import notice_row
 from wallet_service.schema import accounts, entries, orders, outbox, users
-from wallet_service.sets import among, insert_set, update_set
+from wallet_service.sets import Change, among, write_sets
 from wallet_service.views import Order
 
 _OWNER = ("level", "status", "wrong_codes", "locked_until")
@@ -126,15 +126,19 @@ class Sheet:
             found = await connection.execute(_orders(sqlite), {"orders": wanted["orders"]})
             self.orders = {row["id"]: dict(row) for row in found.mappings()}
 
-    async def write(self, connection: AsyncConnection) -> None:
-        """Write down what was decided."""
-        await insert_set(connection, orders, [self.orders[order_id] for order_id in sorted(self._new_orders)])
+    async def write(self, connection: AsyncConnection, *more: Change) -> None:
+        """Write down what was decided, and ``more`` with it."""
         changed = sorted(self._changed_orders - self._new_orders)
-        await update_set(connection, orders, _picked(self.orders, changed, MUTABLE))
-        await update_set(connection, accounts, _picked(self.accounts, sorted(self._changed_accounts), _ACCOUNT))
-        await insert_set(connection, entries, self._entries)
-        await insert_set(connection, outbox, self._notices)
-        await update_set(connection, users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)])
+        await write_sets(
+            connection,
+            Change(orders, [self.orders[order_id] for order_id in sorted(self._new_orders)]),
+            Change(orders, _picked(self.orders, changed, MUTABLE), new=False),
+            Change(accounts, _picked(self.accounts, sorted(self._changed_accounts), _ACCOUNT), new=False),
+            Change(entries, self._entries),
+            Change(outbox, self._notices),
+            Change(users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)], new=False),
+            *more,
+        )
 
 
 def _picked(rows: Mapping[int, Mapping[str, Any]], ids: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import aiohttp.web
 from bot.app import open_app, web_application
 from bot.config import Settings
 from bot.demo import log_in
+from bot.loop import run_loop
 
 _WARM_UP = 20  # turns that are not counted
 _LINES = 20000  # at most, for the parser
@@ -133,4 +134,4 @@ async def _serve(clients: int, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2]))
+    run_loop(_serve(int(sys.argv[1]), sys.argv[2]))

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from bot import logs
 from bot.config import Settings, SettingsError, read_settings
+from bot.loop import run_loop
 
 _FAULTS_OF_SETTINGS = (  # told in one line; by name, since most of what raises them is imported only when it is needed
     "ConfigurationError",
@@ -57,14 +58,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--demo", action="store_true", help="demo data, simulated phones, no secrets needed")
     run.add_argument("--host", default="127.0.0.1")
     run.add_argument("--port", type=int, default=8080)
-    run.set_defaults(run=lambda options: asyncio.run(_run(options)))
+    run.set_defaults(run=lambda options: run_loop(_run(options)))
 
     chat = verbs.add_parser("chat", help="talk in the terminal, or from a pipe: one message a line")
     chat.add_argument("--demo", action="store_true")
     chat.add_argument("--user", default=None, help="a demo user's name or phone (default: the first)")
     chat.add_argument("--city", default=None)
     chat.add_argument("--json", action="store_true", help="one JSON list of replies a line")
-    chat.set_defaults(run=lambda options: asyncio.run(_chat(options)))
+    chat.set_defaults(run=lambda options: run_loop(_chat(options)))
 
     train = verbs.add_parser("train", help="build the NLU model from nlu/data")
     train.set_defaults(run=_train)
@@ -78,21 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
 
     database = verbs.add_parser("db", help="the database").add_subparsers(required=True, metavar="upgrade|rotate-keys")
-    database.add_parser("upgrade", help="migrate to this version").set_defaults(run=lambda _: asyncio.run(_upgrade()))
+    database.add_parser("upgrade", help="migrate to this version").set_defaults(run=lambda _: run_loop(_upgrade()))
     rotate = database.add_parser("rotate-keys", help="seal all personal data under a new key, while the service runs")
     rotate.add_argument("--keep", type=_seconds, help="seconds for other processes to learn the key (0: there are none)")
-    rotate.set_defaults(run=lambda options: asyncio.run(_rotate_keys(options)))
+    rotate.set_defaults(run=lambda options: run_loop(_rotate_keys(options)))
 
     ledger = verbs.add_parser("ledger", help="the books").add_subparsers(required=True, metavar="verify")
-    ledger.add_parser("verify", help="check every invariant and the hash chain").set_defaults(
-        run=lambda _: asyncio.run(_verify())
-    )
+    ledger.add_parser("verify", help="check every invariant and the hash chain").set_defaults(run=lambda _: run_loop(_verify()))
 
     agent = verbs.add_parser("agent", help="the people at the desk").add_subparsers(required=True, metavar="add")
     add = agent.add_parser("add", help="make an agent; the password is read from the terminal or standard input")
     add.add_argument("name")
     add.add_argument("--role", default="agent", choices=("agent", "reviewer", "supervisor", "admin"))
-    add.set_defaults(run=lambda options: asyncio.run(_add_agent(options)))
+    add.set_defaults(run=lambda options: run_loop(_add_agent(options)))
 
     bench = verbs.add_parser("bench", help="measure")
     bench.add_argument("what", choices=("ledger", "turns", "nlu"))
@@ -299,7 +298,7 @@ def _bench(options: argparse.Namespace) -> int:
     from bot.config import database_url
 
     wanted = {name: getattr(options, name) for name in ("clients", "seconds", "hot", "accounts")}
-    results = asyncio.run(bench.run(options.what, **wanted, url=database_url()))
+    results = run_loop(bench.run(options.what, **wanted, url=database_url()))
     for result in results:
         print("  ".join(f"{name} {value}" for name, value in result.items()))
     if options.json:

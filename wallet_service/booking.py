@@ -24,12 +24,9 @@ REFUNDABLE = ("pay", "bill")
 
 
 def _new(sheet: Sheet, order_id: int, **columns: Any) -> dict[str, Any]:
-    """Add the row of an order that is posted as it is made."""
-    nonce = sheet.context.random.octets(16)
+    """Give the row of an order that is posted as it is made."""
     made = {"created_at": sheet.now, "expires_at": sheet.now + CODE_LIFE}
-    row = new_order(id=order_id, nonce=nonce, **made, **columns)
-    sheet.add_order(row)
-    return row
+    return new_order(id=order_id, actor_id=None, nonce=sheet.context.random.octets(16), **made, **columns)
 
 
 def checked_amount(amount: object) -> int:
@@ -71,11 +68,11 @@ class Book(Wish[Booked]):
         """Judge it as any other payment, and post it."""
         if self.payer_id == self.payee_id or not {self.payer_id, self.payee_id} <= sheet.accounts.keys():
             raise errors.PayeeNotFound
-        columns = {"kind": self.kind, "actor_id": None, "payer_id": self.payer_id, "payee_id": self.payee_id}
-        row = new_order(amount=self.amount, note=self.note, **columns)
+        parties = {"payer_id": self.payer_id, "payee_id": self.payee_id}
+        row = _new(sheet, ids[0], kind=self.kind, amount=self.amount, note=self.note, **parties)
         spending = check_payer(sheet, row)
         check_payee(sheet, row)
-        row = _new(sheet, ids[0], amount=self.amount, note=self.note, **columns)
+        sheet.add_order(row)
         post(sheet, row["id"], spending)
         return Booked(row["id"], row["receipt_no"], row["posted_at"])
 
@@ -114,8 +111,9 @@ class Refund(Wish[Booked]):
         if self.amount > left:
             raise errors.RefundTooMuch(amount=self.amount, left=left)
         back = {"payer_id": paid["payee_id"], "payee_id": paid["payer_id"], "amount": self.amount, "kind": "refund"}
-        check_payer(sheet, new_order(actor_id=None, **back))
-        row = _new(sheet, ids[0], actor_id=None, refunds_id=self.order_id, note=self.note, **back)
+        row = _new(sheet, ids[0], refunds_id=self.order_id, note=self.note, **back)
+        check_payer(sheet, row)
+        sheet.add_order(row)
         sheet.change_order(self.order_id, refunded=paid["refunded"] + self.amount)
         post(sheet, row["id"], None)
         return Booked(row["id"], row["receipt_no"], row["posted_at"])

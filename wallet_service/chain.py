@@ -15,6 +15,8 @@ import hashlib
 import hmac
 import json
 import logging
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,8 +29,9 @@ from wallet_service.schema import accounts, chain_head, entries, links, orders, 
 from wallet_service.vault import Checked, Sealed
 
 LATE_COMMITS = 10_000  # ids below the highest sealed one in which a transaction may still have been open (PostgreSQL)
-BATCH = 5_000
+BATCH = 500  # entries a transaction: hashing them must not keep anybody waiting
 START = bytes(32)
+_SHARE = 4.0  # times as long as the last sealing took is rested: postings come first
 _RETRY = 1.0  # seconds before sealing is tried again after an error
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _debit, _credit = accounts.alias("debit"), accounts.alias("credit")
@@ -45,7 +48,6 @@ def _as_checked(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(column, Checked(column.type.name)) if isinstance(column.type, Sealed) else column
 
 
-_FIELDS = (*entries.c.keys(), *(label for *_, label in _COVERED))
 CONTENT = (*entries.c, *(_as_checked(table.c[name]).label(label) for table, name, label in _COVERED))
 FROM_ENTRIES = (
     entries.outerjoin(orders, orders.c.id == entries.c.order_id)
@@ -59,10 +61,9 @@ def _plain(value: Any) -> Any:
     return (value - _EPOCH) // timedelta(milliseconds=1) if isinstance(value, datetime) else value
 
 
-def link_hash(previous: bytes, position: int, entry: Row[Any]) -> bytes:
-    """Hash what stands behind an entry (a row of CONTENT) together with its place and everything before it."""
-    content = json.dumps([position, *(_plain(getattr(entry, name)) for name in _FIELDS)])
-    return hashlib.sha256(previous + content.encode()).digest()
+def link_hash(previous: bytes, position: int, content: Iterable[Any]) -> bytes:
+    """Hash what stands behind an entry (the values of CONTENT) together with its place and everything before it."""
+    return hashlib.sha256(previous + json.dumps([position, *map(_plain, content)]).encode()).digest()
 
 
 def sign_head(context: Context, position: int, watermark: int, head: bytes) -> bytes:
@@ -94,12 +95,12 @@ async def begin(context: Context) -> None:
             await connection.execute(context.database.insert_if_new(chain_head).values(row))
 
 
-def unsealed(watermark: int, limit: int) -> Any:
-    """Select entries that are in no link yet, oldest first."""
+def unsealed(watermark: int, limit: int, *, late: int = LATE_COMMITS) -> Any:
+    """Select entries that are in no link yet, oldest first, from ``late`` ids before the watermark on."""
     return (
         select(*CONTENT)
         .select_from(FROM_ENTRIES.outerjoin(links, links.c.entry_id == entries.c.id))
-        .where(entries.c.id > watermark - LATE_COMMITS, links.c.entry_id.is_(None))
+        .where(entries.c.id > watermark - late, links.c.entry_id.is_(None))
         .order_by(entries.c.id)
         .limit(limit)
     )
@@ -126,7 +127,8 @@ async def seal_on(context: Context, connection: AsyncConnection, limit: int = BA
     """Chain up to ``limit`` entries inside a transaction and sign the new head; give how many were chained."""
     head = await _own_head(context, connection)
     position, watermark, previous = head.position, head.watermark, head.hash
-    rows = (await connection.execute(unsealed(watermark, limit))).all()
+    late = 0 if context.database.is_sqlite else LATE_COMMITS  # SQLite has one writer: its ids are in the order of commits
+    rows = (await connection.execute(unsealed(watermark, limit, late=late))).all()
     if not rows:
         return 0
     chained = []
@@ -188,7 +190,9 @@ class Sealer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
             self._posted.clear()
-            pause = self._delay if await self._seal() else max(self._delay, _RETRY)
+            started = time.perf_counter()
+            sealed = await self._seal()
+            pause = max(self._delay, _SHARE * (time.perf_counter() - started) if sealed else _RETRY)
 
     async def _seal(self) -> bool:
         """Seal what is there; whatever goes wrong, the next round takes it up."""

@@ -11,7 +11,8 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -26,8 +27,10 @@ from wallet_service.sets import Change, pairs
 from wallet_service.sheet import Sheet
 
 T = TypeVar("T")
+Begin = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 _KEPT = (replays.c.scope, replays.c.key, replays.c.digest, replays.c.outcome)
 MOST = 512  # wishes in one transaction
+_LANES = 2  # transactions at once on PostgreSQL
 
 
 class Wish(ABC, Generic[T]):
@@ -68,14 +71,24 @@ class _Waiting:
     answer: asyncio.Future[Any]
     digest: bytes = b""
 
+    def marks(self) -> set[object]:
+        """Give what no two transactions may have at once: the key, the order and the accounts, as far as they are known."""
+        wish = self.wish
+        key = {(wish.scope, wish.key)} if wish.key is not None else set()
+        return {*key, *(("order", order) for order in wish.order_ids()), *wish.account_ids()}
+
 
 @dataclass(slots=True)
 class Combiner:
-    """One queue a process; its transactions follow one another."""
+    """One queue a process. SQLite has one writer; on PostgreSQL a second transaction starts for what the first does not touch.
+
+    Who waits for an account that is under way is better off in the next transaction, with everybody else who does.
+    """
 
     context: Context
     _queue: deque[_Waiting] = field(default_factory=deque)
-    _running: asyncio.Task[None] | None = None
+    _lanes: set[asyncio.Task[None]] = field(default_factory=set)
+    _taken: set[object] = field(default_factory=set)
 
     async def submit(self, wish: Wish[T]) -> T:
         """Have a wish decided; a caller who goes away does not take it back."""
@@ -83,56 +96,75 @@ class Combiner:
         if wish.key is not None:
             waiting.digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
         self._queue.append(waiting)
-        if self._running is None:
-            self._running = asyncio.create_task(self._run(), name="wallet-combiner")
+        if len(self._lanes) < (1 if self.context.database.is_sqlite else _LANES):
+            lane = asyncio.create_task(self._run(), name="wallet-combiner")
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
         result: T = await asyncio.shield(waiting.answer)
         return result
 
     async def close(self) -> None:
         """Wait until nothing waits any more."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
+        while self._lanes:
+            await asyncio.wait(self._lanes)
 
     async def _run(self) -> None:
-        try:
-            while self._queue:
-                await self._settle(self._batch())
-        finally:
-            self._running = None
+        """Settle what waits; after a failure on a connection that is looked at anew."""
+        while batch := self._batch():
+            try:
+                async with self.context.database.writing() as begin:
+                    while batch:
+                        await self._settle(batch, begin)
+                        self._leave(batch)
+                        await asyncio.sleep(0)  # those who were answered may have their next wish: it needs no new connection
+                        await asyncio.sleep(0)
+                        batch = self._batch()
+            except Exception as fault:
+                await self._each(batch, fault)
+                self._leave(batch)
 
     def _batch(self) -> list[_Waiting]:
-        """Take what waits; of one key only the first, since the second must find what became of it."""
+        """Take what waits and meets nothing that is under way; of one key only the first: the second must find its outcome."""
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        keys: set[tuple[int, str]] = set()
+        under_way, keys = frozenset(self._taken), set[object]()
         while self._queue and len(batch) < MOST:
             waiting = self._queue.popleft()
-            key = (waiting.wish.scope, waiting.wish.key)
-            if key[1] is not None and key in keys:
+            marks, key = waiting.marks(), (waiting.wish.scope, waiting.wish.key)
+            if not under_way.isdisjoint(marks) or (waiting.wish.key is not None and key in keys):
                 later.append(waiting)
                 continue
-            keys.add(key)  # type: ignore[arg-type]
+            keys.add(key)
+            self._taken |= marks
             batch.append(waiting)
         self._queue.extendleft(reversed(later))
         return batch
 
-    async def _settle(self, batch: list[_Waiting]) -> None:
-        try:
-            answers = await self._attempts(batch)
-        except Exception as fault:
-            if len(batch) == 1:
-                _answer(batch[0], fault)
-                return
-            for waiting in batch:
-                await self._settle([waiting])
+    def _leave(self, batch: list[_Waiting]) -> None:
+        for waiting in batch:
+            self._taken -= waiting.marks()
+
+    async def _each(self, batch: list[_Waiting], fault: Exception) -> None:
+        """Take the wishes of a batch that failed one by one: only the one that cannot be done fails."""
+        if len(batch) == 1:
+            _answer(batch[0], fault)
             return
-        for waiting, answer in zip(batch, answers, strict=True):
+        for waiting in batch:
+            try:
+                async with self.context.database.writing() as begin:
+                    await self._settle([waiting], begin)
+            except Exception as own:
+                _answer(waiting, own)
+
+    async def _settle(self, batch: list[_Waiting], begin: Begin) -> None:
+        for waiting, answer in zip(batch, await self._attempts(batch, begin), strict=True):
             _answer(waiting, answer)
 
-    async def _attempts(self, batch: list[_Waiting]) -> list[Any]:
+    async def _attempts(self, batch: list[_Waiting], begin: Begin) -> list[Any]:
+        """Decide a batch, at first as if no key were known: one that is breaks the transaction, and is then looked up."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await _transact(self.context, batch)
+                return await _transact(self.context, batch, begin, fresh=attempt == 1)
             except DBAPIError as fault:
                 if attempt == ATTEMPTS or not is_lost_race(fault):
                     raise
@@ -150,18 +182,18 @@ def _answer(waiting: _Waiting, answer: Any) -> None:
         waiting.answer.set_result(answer)
 
 
-async def _transact(context: Context, batch: list[_Waiting]) -> list[Any]:
+async def _transact(context: Context, batch: list[_Waiting], begin: Begin, *, fresh: bool) -> list[Any]:
     """Decide a batch in one transaction; give each one's result or refusal."""
-    async with context.database.write() as connection:
-        known = await _known(context, connection, batch)
-        fresh = [waiting for waiting in batch if (waiting.wish.scope, waiting.wish.key) not in known]
+    async with begin() as connection:
+        known = {} if fresh else await _known(context, connection, batch)
+        open_ones = [waiting.wish for waiting in batch if (waiting.wish.scope, waiting.wish.key) not in known]
         sheet = Sheet(context, context.now())
         await sheet.load(
             connection,
-            [order for waiting in fresh for order in waiting.wish.order_ids()],
-            [account for waiting in fresh for account in waiting.wish.account_ids()],
+            [order for wish in open_ones for order in wish.order_ids()],
+            [account for wish in open_ones for account in wish.account_ids()],
         )
-        ids = iter(await context.order_ids.take(connection, sum(waiting.wish.new_orders() for waiting in fresh)))
+        ids = iter(await context.order_ids.take(connection, sum(wish.new_orders() for wish in open_ones)))
         answers: list[Any] = []
         kept = []
         for waiting in batch:

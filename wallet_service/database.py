@@ -13,8 +13,8 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from wallet_service.errors import ConfigurationError
 from wallet_service.vault import Vault, refusing
 
 BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
+# Every statement here goes by an index: planning the same one anew each time costs more than running it, and a plan that was made
+# while a table was small must not read it whole when it has grown.
+_PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 READERS = 4  # pooled read connections
 CONNECT_TIMEOUT = 5  # seconds until a server that does not answer counts as away
 _PRAGMAS = (
@@ -109,8 +112,8 @@ class Database:
     def connect(url: URL) -> Database:
         """Make the engines for a URL; nothing is opened before the first statement."""
         if url.get_backend_name() != "sqlite":
-            patience = {"timeout": CONNECT_TIMEOUT}
-            return Database(create_async_engine(url, connect_args=patience, pool_pre_ping=True, hide_parameters=True))
+            options = {"timeout": CONNECT_TIMEOUT, "server_settings": _PLANNING}
+            return Database(create_async_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True))
         if url.database and not url.database.startswith(("file:", ":memory:")):
             with contextlib.suppress(OSError):  # SQLite itself says better what is wrong with a place
                 make_private_file(Path(url.database), b"")
@@ -172,6 +175,26 @@ class Database:
                 yield await stack.enter_async_context(self._writer.begin())
                 commit.begun = True
         driver.let_go()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Callable[[], AbstractAsyncContextManager[AsyncConnection]]]:
+        """Give what begins one :meth:`write` after another: on PostgreSQL all on one connection, which is looked at once."""
+        if self.is_sqlite:
+            yield self.write
+            return
+        with outages.told():
+            connection = await self._writer.connect()
+        try:
+            yield lambda: self._begin(connection)
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _begin(self, connection: AsyncConnection) -> AsyncIterator[AsyncConnection]:
+        with outages.told() as commit:
+            async with connection.begin():
+                yield connection
+                commit.begun = True
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:

@@ -59,7 +59,8 @@ def shown(result: object) -> dict[str, Any]:
 
 def is_lost_race(error: DBAPIError) -> bool:
     """Tell whether a transaction failed only because another one was faster."""
-    return getattr(error.orig, "sqlstate", None) in _LOST_RACES
+    known_key = "UNIQUE constraint failed: replays" in str(error.orig)  # as SQLite says what PostgreSQL calls 23505
+    return known_key or getattr(error.orig, "sqlstate", None) in _LOST_RACES
 
 
 async def rest_before(context: Context, attempt: int) -> None:

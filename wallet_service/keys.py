@@ -7,7 +7,6 @@ whose key is derived from the secret and the thing that they confirm: a code for
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 
 import pyotp
@@ -30,11 +29,14 @@ class Keys:
         if len(raw) < SHORTEST_SECRET:
             raise ConfigurationError(f"the secret key must have at least {SHORTEST_SECRET} bytes")
         self._secret = raw
+        self._derived: dict[str, bytes] = {}  # as many as there are purposes
 
     def mac(self, purpose: str, message: bytes) -> bytes:
         """Authenticate a message for one purpose."""
-        key = hmac.digest(self._secret, b"zhanggui/" + purpose.encode(), hashlib.sha256)
-        return hmac.digest(key, message, hashlib.sha256)
+        key = self._derived.get(purpose)
+        if key is None:
+            key = self._derived[purpose] = hmac.digest(self._secret, b"zhanggui/" + purpose.encode(), "sha256")
+        return hmac.digest(key, message, "sha256")
 
     def code(self, purpose: str, bound_to: str, counter: int) -> str:
         """Derive the six digits that confirm exactly what ``bound_to`` spells out."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import LargeBinary, Select, select, type_coerce, union
+from sqlalchemy import CursorResult, LargeBinary, Select, select, type_coerce, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.context import Context
@@ -112,7 +112,7 @@ class Sheet:
         found = await connection.execute(
             _touched(self.context.database.is_sqlite, with_orders=False, lock=False), {"accounts": sorted(set(account_ids))}
         )
-        self.accounts = {row["id"]: dict(row) for row in found.mappings()}
+        self.accounts = _by_id(found)
 
     async def load(self, connection: AsyncConnection, order_ids: Iterable[int], account_ids: Iterable[int]) -> None:
         """Lock and read orders with the accounts that they touch, and further accounts."""
@@ -121,10 +121,10 @@ class Sheet:
         if wanted["orders"] and not sqlite:
             await connection.execute(_actors(), {"orders": wanted["orders"]})
         rows = await connection.execute(_touched(sqlite, with_orders=bool(wanted["orders"]), lock=not sqlite), wanted)
-        self.accounts = {row["id"]: dict(row) for row in rows.mappings()}
+        self.accounts = _by_id(rows)
         if wanted["orders"]:
             found = await connection.execute(_orders(sqlite), {"orders": wanted["orders"]})
-            self.orders = {row["id"]: dict(row) for row in found.mappings()}
+            self.orders = _by_id(found)
 
     async def write(self, connection: AsyncConnection, *more: Change) -> None:
         """Write down what was decided, and ``more`` with it."""
@@ -139,6 +139,12 @@ class Sheet:
             Change(users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)], new=False),
             *more,
         )
+
+
+def _by_id(found: CursorResult[Any]) -> dict[int, dict[str, Any]]:
+    """Give the rows, whose first column is their id."""
+    names = tuple(found.keys())
+    return {row[0]: dict(zip(names, row, strict=True)) for row in found}
 
 
 def _picked(rows: Mapping[int, Mapping[str, Any]], ids: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -152,9 +152,8 @@ async def _confirmations(context: Context, connection: AsyncConnection) -> Async
 async def _chain(context: Context, connection: AsyncConnection, head: Row[Any] | None) -> AsyncIterator[Fault]:
     """Every link hashes its entry and the link before it, the head is signed, nothing sealed is missing."""
     position, previous = 0, START
-    wanted = select(links.c.position, links.c.hash, links.c.entry_id, *CONTENT).select_from(
-        links.outerjoin(FROM_ENTRIES, entries.c.id == links.c.entry_id)
-    )
+    before = (links.c.position, links.c.hash, links.c.entry_id)
+    wanted = select(*before, *CONTENT).select_from(links.outerjoin(FROM_ENTRIES, entries.c.id == links.c.entry_id))
     async for row in _pages(connection, wanted, links.c.position):
         position += 1
         if row.position != position:
@@ -162,7 +161,7 @@ async def _chain(context: Context, connection: AsyncConnection, head: Row[Any] |
             position = row.position
         if row.id is None:
             yield Fault("chain", f"link {row.position}", f"entry {row.entry_id} is missing")
-        elif not hmac.compare_digest(link_hash(previous, row.position, row), row.hash):
+        elif not hmac.compare_digest(link_hash(previous, row.position, row[len(before) :]), row.hash):
             yield Fault("chain", f"entry {row.entry_id}", "is not what was sealed")
         previous = row.hash
     sealed, end = (head.position, head.hash) if head else (0, START)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
-from wallet_service.bench import bench_ledger
 from wallet_service.demo import load
 
 DATABASES = ("sqlite", "postgresql")
@@ -58,12 +55,3 @@ async def test_loading_the_demo_twice_is_loading_it_once(till) -> None:
     before = (await till.wallet.verify()).entries
     assert await load(till.wallet) == till.ids
     assert (await till.wallet.verify()).entries == before
-
-
-@pytest.mark.parametrize("hot", [False, True])
-async def test_the_benchmark_posts_real_transfers(hot) -> None:
-    """It counts what the verified ledger holds."""
-    result = await bench_ledger(2, 0.2, hot)
-    assert result["verified"]
-    assert result["transfers"] > 0
-    assert (result["clients"], result["hot"]) == (2, hot)

@@ -185,7 +185,7 @@ async def _clients(run: Run, clients: int, seconds: float) -> dict[str, Any]:
     started = time.perf_counter()
     await asyncio.gather(*(client(number) for number in range(clients)))
     elapsed = time.perf_counter() - started
-    cuts = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else [0.0] * 99
+    cuts = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else [*took, 0.0][:1] * 99
     return {
         "clients": clients,
         "seconds": round(elapsed, 3),

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, errors
 from wallet_service.checks import is_text
-from wallet_service.codes import CHANGE_CODE, CODE_LIFE, TRIES, change_text, typed_code
+from wallet_service.codes import CHANGE_CODE, CODE_LIFE, TRIES, change_text, is_over, typed_code
 from wallet_service.context import Context
 from wallet_service.factors import find_second, spend_second
 from wallet_service.idempotency import once
@@ -95,7 +95,7 @@ async def prove_change(context: Context, user_id: int, change_id: str, code: str
             raise errors.ChangeLocked(tries=TRIES)
         if row["status"] != "open":
             raise errors.ChangeNotFound
-        if now >= row["expires_at"]:
+        if is_over(row["expires_at"], now):
             raise errors.CodeExpired(expired_at=row["expires_at"].isoformat())
         if not fits(context, row, code):
             tries = await count_wrong(connection, row)
@@ -122,7 +122,7 @@ async def find_proof(
 ) -> dict[str, Any]:
     """Give a proof without using it up, for a change that has more to check first."""
     row = await _found(context, connection, user_id, change_id)
-    late = context.now() >= row["expires_at"] + PROOF_LIFE
+    late = is_over(row["expires_at"] + PROOF_LIFE, context.now(), CODE_LIFE + PROOF_LIFE)
     if row["status"] != "proven" or row["purpose"] != purpose or late:
         raise errors.ChangeNotFound
     return row

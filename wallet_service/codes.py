@@ -15,12 +15,18 @@ CODE_LIFE = timedelta(minutes=5)
 ORDER_CODE = "order-code"
 LOGIN_CODE = "login-code"
 CHANGE_CODE = "change-code"
+ASTRAY = timedelta(minutes=1)  # by how much the clocks of several workers may differ
 _ORDER_FIELDS = ("actor_id", "payer_id", "payee_id", "amount", "fee", "method", "card_id", "bill_id", "refunds_id", "delay")
 
 
 def order_text(kind: str, order: Mapping[str, Any]) -> str:
     """Spell out what an order's code confirms; the nonce makes it this order and no other of the same content."""
     return "|".join([kind, *(str(order[name]) for name in _ORDER_FIELDS), order["nonce"].hex()])
+
+
+def is_over(until: datetime, now: datetime, life: timedelta = CODE_LIFE) -> bool:
+    """Tell whether what lives for so long, until then, is over; a clock that went back to before its beginning ends it too."""
+    return not until - life - ASTRAY <= now < until
 
 
 def confirmation(keys: Keys, order_id: int, order: Mapping[str, Any], posted_at: datetime, amount: int) -> bytes:

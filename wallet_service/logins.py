@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from wallet_service import errors
 from wallet_service.brakes import check_login_codes
 from wallet_service.checks import is_text
-from wallet_service.codes import CODE_LIFE, LOGIN_CODE, TRIES, login_text, typed_code
+from wallet_service.codes import CODE_LIFE, LOGIN_CODE, TRIES, is_over, login_text, typed_code
 from wallet_service.context import Context
 from wallet_service.idempotency import once
 from wallet_service.ledger import new_account
@@ -66,7 +66,7 @@ async def resend_login_code(context: Context, challenge_id: str, *, key: str) ->
         row = await _challenge(context, connection, challenge_id)
         if row["status"] == "locked":
             raise errors.LoginLocked(tries=TRIES)
-        if row["status"] != "open" or now >= row["created_at"] + OPENING_LIFE:
+        if row["status"] != "open" or is_over(row["created_at"] + OPENING_LIFE, now, OPENING_LIFE):
             raise errors.ChallengeNotFound
         await check_login_codes(context, connection, row["phone_index"], row["door_index"], now)
         counter, until = row["counter"] + 1, now + CODE_LIFE
@@ -109,7 +109,7 @@ async def finish_login(context: Context, challenge_id: str, code: str, *, key: s
             raise errors.LoginLocked(tries=TRIES)
         if row["status"] != "open":
             raise errors.ChallengeNotFound
-        if now >= row["expires_at"]:
+        if is_over(row["expires_at"], now):
             raise errors.CodeExpired(expired_at=row["expires_at"].isoformat())
         if not context.keys.code_matches(row["nonce"], typed_code(code), row["code_hash"]):
             tries = row["tries"] + 1
@@ -133,7 +133,7 @@ async def open_account(context: Context, challenge_id: str, *, city: str, key: s
     async def work(connection: AsyncConnection) -> Person:
         now = context.now()
         row = await _challenge(context, connection, challenge_id)
-        if row["status"] != "proven" or now >= row["expires_at"] + OPENING_LIFE:
+        if row["status"] != "proven" or is_over(row["expires_at"] + OPENING_LIFE, now, CODE_LIFE + OPENING_LIFE):
             raise errors.ChallengeNotFound
         if (
             await connection.execute(select(users.c.id).where(users.c.phone_index == phone_index(context, row["phone"])))

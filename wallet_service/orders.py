@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, errors
 from wallet_service.checks import is_id
-from wallet_service.codes import CODE_LIFE, ORDER_CODE, TRIES, order_text
+from wallet_service.codes import CODE_LIFE, ORDER_CODE, TRIES, is_over, order_text
 from wallet_service.context import Context
 from wallet_service.idempotency import once
 from wallet_service.masks import mask_name, mask_phone
@@ -101,7 +101,7 @@ MUTABLE = (
 
 def status_of(stored: str, expires_at: datetime, now: datetime) -> OrderStatus:
     """Judge an order's status now: nobody has to come by for an order to expire."""
-    status: OrderStatus = "expired" if stored == "proposed" and now >= expires_at else stored  # type: ignore[assignment]
+    status: OrderStatus = "expired" if stored == "proposed" and is_over(expires_at, now) else stored  # type: ignore[assignment]
     return status
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Select, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.checks import is_id
-from wallet_service.codes import CHANGE_CODE, LOGIN_CODE, ORDER_CODE, change_text, login_text, order_text
+from wallet_service.codes import CHANGE_CODE, LOGIN_CODE, ORDER_CODE, change_text, is_over, login_text, order_text
 from wallet_service.context import Context
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.schema import accounts, challenges, orders, outbox, users
@@ -183,10 +183,11 @@ def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
     if row["attempts"] > GIVE_UP_AFTER or (row["way"] == "mail" and not _address(row)):
         return False
     if row["kind"] in _CHALLENGES:
-        waits = row["challenge_status"] == "open" and now < row["challenge_expires_at"]
+        waits = row["challenge_status"] == "open" and not is_over(row["challenge_expires_at"], now)
         return bool(waits and row["challenge_counter"] == row["counter"])
     if row["kind"] == "payment_code":
-        return bool(row["order_status"] == "proposed" and now < row["expires_at"] and row["order_counter"] == row["counter"])
+        waits = row["order_status"] == "proposed" and not is_over(row["expires_at"], now)
+        return bool(waits and row["order_counter"] == row["counter"])
     if row["kind"] == "payments_locked":
         return bool(row["locked_until"] is not None and now < row["locked_until"])
     return True

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, changes, errors, factors
 from wallet_service.checks import is_text
-from wallet_service.codes import TRIES
+from wallet_service.codes import TRIES, is_over
 from wallet_service.context import Context
 from wallet_service.idempotency import once
 from wallet_service.masks import mask_name, mask_phone
@@ -151,7 +151,7 @@ async def usable(context: Context, connection: AsyncConnection, token: str) -> t
     row, now = (await connection.execute(_TICKET.with_for_update(), found)).mappings().one(), context.now()
     if row["tries"] >= TRIES:
         raise errors.TicketLocked(tries=TRIES)
-    if row["used_at"] is not None or now >= row["expires_at"]:
+    if row["used_at"] is not None or is_over(row["expires_at"], now, TICKET_LIFE):
         raise errors.TicketOver
     return dict(row), await person_on(connection, row["user_id"], now)
 

@@ -15,8 +15,9 @@ from uuid import uuid4
 import pytest
 
 from tests.wallet_service.conftest import LIMITS, SECRET, Clock, Till, sql_on
+from tests.wallet_service.steps import STEPS, Step, Steps, marks
 from tests.wallet_service.wire import Wire, wire
-from wallet_service import Fen, Transfer, Wallet, WalletError
+from wallet_service import Wallet, WalletError
 from wallet_service.bench import cluster as postgres
 from wallet_service.errors import ServiceUnavailable
 
@@ -133,91 +134,39 @@ async def test_an_opening_without_a_server_is_refused(tmp_path) -> None:
 # --- the answer of the server is lost ---
 
 
-class Step:
-    """One keyed operation: what has to be there before it, the call itself, and how often it has left its mark."""
-
-    def __init__(self, till: Till) -> None:
-        self.till, self.wallet, self.actor = till, till.wallet, till.ids["王小明"]
-        self.phones = (f"139{number:08d}" for number in range(10**8))
-
-    async def before(self, name: str) -> tuple[object, ...]:
-        """Make what the operation needs."""
-        if name in ("authorize", "resend_code", "cancel"):
-            order = await self.till.propose("王小明", "李娜", 1)
-            return order.id, await self.till.code(order)
-        if name == "propose":
-            return (Transfer(self.actor, await self.till.number("李娜"), Fen(1)),)
-        phone = next(self.phones)
-        if name == "start_login":
-            return (phone,)
-        if name == "open_wallet":
-            return ((await self.till.newcomer(phone)).id,)
-        challenge = await self.wallet.start_login(phone, key=self.till.key())
-        code = await self.till.code()
-        if name == "open_account":
-            await self.wallet.finish_login(challenge.id, code, key=self.till.key())
-        return challenge.id, code
-
-    def call(self, name: str, given: tuple[object, ...], key: str) -> Awaitable[object]:
-        """Do it."""
-        if name == "propose":
-            return self.wallet.propose(*given, actor=self.actor, key=key)
-        if name == "authorize":
-            return self.wallet.authorize(*given, actor=self.actor, key=key)
-        if name in ("resend_code", "cancel"):
-            return getattr(self.wallet, name)(given[0], actor=self.actor, key=key)
-        if name == "open_account":
-            return self.wallet.open_account(given[0], city="xiamen", key=key)
-        if name == "open_wallet":
-            return self.wallet.open_wallet(given[0], "lanzhou", key=key)
-        return getattr(self.wallet, name)(*given[: 2 if name == "finish_login" else 1], key=key)
-
-    async def marks(self, name: str) -> int:
-        """Count what such operations have done so far."""
-        ((count,),) = await self.till.sql(MARKS[name])
-        return int(count)
+CUT = ("propose", "authorize", "resend_code", "recall", "start_login", "finish_login", "open_account", "freeze")
 
 
-MARKS = {
-    "propose": "SELECT COUNT(*) FROM outbox WHERE kind = 'payment_code'",
-    "authorize": "SELECT COUNT(*) FROM entries",
-    "resend_code": "SELECT SUM(counter) FROM orders",
-    "cancel": "SELECT COUNT(*) FROM orders WHERE status = 'cancelled'",
-    "start_login": "SELECT COUNT(*) FROM challenges",
-    "finish_login": "SELECT COUNT(*) FROM challenges WHERE status <> 'open'",
-    "open_account": "SELECT COUNT(*) FROM users",
-}
-
-
-@pytest.mark.parametrize("name", MARKS)
+@pytest.mark.parametrize("name", CUT)
 async def test_a_wire_cut_at_every_message(far, name) -> None:
     """Wherever the connection breaks: what is said to be undone is undone, and the same key gives the one result of the one
     time that it was done."""
     till, carrier = far
-    step, message, cut = Step(till), 0, True
+    steps, message, cut = Steps(till), 0, True
     while cut:
         # the server does what each message in turn says, and its answer is lost; only one commit does not even get there
         where = {"at": message, "delivered": True} if message else {"at": b"COMMIT", "delivered": False}
-        cut = await _done_once(step, name, carrier, where)
+        cut = await _done_once(steps, STEPS[name], carrier, where)
         message += 1
     assert message > 5
     assert (await till.wallet.verify()).ok
 
 
-async def _done_once(step: Step, name: str, carrier: Wire, where: dict[str, Any]) -> bool:
+async def _done_once(steps: Steps, step: Step, carrier: Wire, where: dict[str, Any]) -> bool:
     """Do an operation over a wire that may break, and again with its key; tell whether it broke."""
-    given, key, marks = await step.before(name), step.till.key(), await step.marks(name)
+    till = steps.till
+    given, key, before = await step.before(steps), till.key(), await marks(till, step)
     carrier.cut(**where)
     try:
-        result = await step.call(name, given, key)
+        result = await step.call(till.wallet, given, key)
     except ServiceUnavailable as error:
         result = error
     cut = carrier.mend()
     if isinstance(result, ServiceUnavailable) and not result.facts["unknown"]:
-        assert await step.marks(name) == marks
-    again = await step.call(name, given, key)
+        assert await marks(till, step) == before
+    again = await step.call(till.wallet, given, key)
     assert isinstance(result, ServiceUnavailable) or result == again
-    assert await step.marks(name) == marks + 1
+    assert await marks(till, step) == before + 1
     return cut
 
 

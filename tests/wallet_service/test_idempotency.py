@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from wallet_service import Fen, Transfer
+import pytest
+
+from tests.wallet_service.steps import STEPS, Steps, marks
+from wallet_service import Fen, Transfer, WalletError
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -80,3 +83,41 @@ async def test_a_key_outlives_the_process(till) -> None:
     async with till.reopened() as other:
         command = Transfer(till.ids["王小明"], await till.number("李娜"), Fen(100))
         assert await other.propose(command, actor=till.ids["王小明"], key="turn/7") == order
+
+
+@pytest.mark.parametrize("name", STEPS)
+async def test_every_step_is_done_once(till, name) -> None:
+    """Tapped eight times at once in two processes, again later and after a restart: one result, one posting, one code; and the
+    key is good for nothing else."""
+    step = STEPS[name]
+    given, key = await step.before(Steps(till)), till.key()
+    before = await marks(till, step)
+    async with till.reopened() as other:
+        results = await asyncio.gather(*(step.call(wallet, given, key) for wallet in (till.wallet, other) for _ in range(4)))
+    till.clock.advance(hours=30)
+    async with till.reopened() as later:
+        results.append(await step.call(later, given, key))
+    assert all(result == results[0] for result in results)
+    assert await marks(till, step) == before + 1
+    if given[0] is None:
+        misused = till.wallet.start_login("13912345678", key=key)
+    else:
+        misused = till.wallet.bind(given[0], "web", "elsewhere", "x", key=key)
+    with pytest.raises(WalletError) as refusal:
+        await misused
+    assert refusal.value.code == "key_reused"
+
+
+@pytest.mark.parametrize("name", ["propose", "authorize", "cancel", "finish_login", "open_account", "freeze"])
+async def test_a_second_wish_is_a_wish_of_its_own(till, name) -> None:
+    """The same content at once under two keys: it is done once or twice as it would be in turn, and nothing breaks."""
+    step = STEPS[name]
+    given, before = await step.before(Steps(till)), await marks(till, step)
+    async with till.reopened() as other:
+        results = await asyncio.gather(
+            *(step.call(wallet, given, till.key()) for wallet in (till.wallet, other) for _ in range(4)), return_exceptions=True
+        )
+    done = [result for result in results if not isinstance(result, WalletError)]
+    assert not [result for result in done if isinstance(result, Exception)]
+    assert await marks(till, step) == before + (len(done) if name == "propose" else 1)
+    assert (await till.wallet.verify()).ok

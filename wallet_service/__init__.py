@@ -5,7 +5,7 @@ with their facts, stand in ``wallet_service.errors``; demo data in ``wallet_serv
 """
 
 from wallet_service import errors
-from wallet_service.commands import Transfer
+from wallet_service.commands import Pay, PayBill, TopUp, Transfer, Withdraw
 from wallet_service.context import SHANGHAI, CodeLimit, LoginLimit
 from wallet_service.database import Database
 from wallet_service.environment import close_environment, from_environment
@@ -14,6 +14,7 @@ from wallet_service.masks import mask_name, mask_phone
 from wallet_service.migrations import migrate
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_phone, is_wallet_number
+from wallet_service.outside import Answer, Errand, Outside
 from wallet_service.passwords import PasswordCost
 from wallet_service.privacy_face import ROTATION_KEEP
 from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
@@ -25,6 +26,8 @@ from wallet_service.views import (
     AuthenticatorOffer,
     Balance,
     Binding,
+    Booked,
+    Card,
     Change,
     ClosingCheck,
     Fault,
@@ -54,14 +57,18 @@ __all__ = [
     "SHANGHAI",
     "WAYS",
     "Allowance",
+    "Answer",
     "AuthenticatorOffer",
     "Balance",
     "Binding",
+    "Booked",
+    "Card",
     "Change",
     "ClosingCheck",
     "CodeLimit",
     "ConfigurationError",
     "Database",
+    "Errand",
     "Fault",
     "Fee",
     "Fen",
@@ -75,7 +82,10 @@ __all__ = [
     "Notice",
     "Obstacle",
     "Order",
+    "Outside",
     "PasswordCost",
+    "Pay",
+    "PayBill",
     "PayeeMatch",
     "Period",
     "Person",
@@ -90,9 +100,11 @@ __all__ = [
     "SealedJson",
     "Ticket",
     "TicketView",
+    "TopUp",
     "Transfer",
     "Wallet",
     "WalletError",
+    "Withdraw",
     "close_environment",
     "errors",
     "from_environment",

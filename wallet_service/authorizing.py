@@ -15,7 +15,7 @@ from wallet_service.checks import is_id
 from wallet_service.codes import TRIES, typed_code
 from wallet_service.combining import Wish
 from wallet_service.orders import over
-from wallet_service.posting import check_payee, check_payer, hold, post
+from wallet_service.posting import check_means, check_payee, check_payer, hold, post
 from wallet_service.sheet import Sheet
 from wallet_service.views import Order
 
@@ -55,6 +55,7 @@ class Authorize(Wish[Order]):
         if person["wrong_codes"]:
             sheet.change_user(self.scope, wrong_codes=0, locked_until=None)
         try:
+            check_means(sheet, order)
             spending = check_payer(sheet, order)
             check_payee(sheet, order)
         except errors.SecondFactorMissing:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from wallet_service import errors
-from wallet_service.checks import is_id
+from wallet_service.checks import checked_note, is_id
 from wallet_service.codes import CODE_LIFE
 from wallet_service.combining import Wish
-from wallet_service.money import MAX_AMOUNT, Fen
+from wallet_service.idempotency import HOUSE
+from wallet_service.money import checked_amount
 from wallet_service.orders import new_order
 from wallet_service.posting import check_payee, check_payer, post, post_held
 from wallet_service.sheet import Sheet
 from wallet_service.views import Booked
 
-HOUSE = 0  # the scope of keys that no person acts under
 REFUNDABLE = ("pay", "bill")
 
 
@@ -27,16 +27,6 @@ def _new(sheet: Sheet, order_id: int, **columns: Any) -> dict[str, Any]:
     """Give the row of an order that is posted as it is made."""
     made = {"created_at": sheet.now, "expires_at": sheet.now + CODE_LIFE}
     return new_order(id=order_id, actor_id=None, nonce=sheet.context.random.octets(16), **made, **columns)
-
-
-def checked_amount(amount: object) -> int:
-    """Give an amount that can be moved, in fen, or refuse it."""
-    fen = Fen(amount)
-    if fen <= 0:
-        raise errors.AmountNotPositive(amount=int(fen))
-    if fen > MAX_AMOUNT:
-        raise errors.AmountTooLarge(amount=min(int(fen), 10**100), limit=MAX_AMOUNT)
-    return int(fen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +103,7 @@ class Refund(Wish[Booked]):
         back = {"payer_id": paid["payee_id"], "payee_id": paid["payer_id"], "amount": self.amount, "kind": "refund"}
         row = _new(sheet, ids[0], refunds_id=self.order_id, note=self.note, **back)
         check_payer(sheet, row)
+        check_payee(sheet, row)
         sheet.add_order(row)
         sheet.change_order(self.order_id, refunded=paid["refunded"] + self.amount)
         post(sheet, row["id"], None)
@@ -142,8 +133,28 @@ class Capture(Wish[Booked]):
         order = sheet.orders.get(self.order_id)
         if order is None:
             raise errors.OrderNotFound
+        if order["outside"]:  # only the channel outside knows whether it was done
+            raise errors.OrderNotOpen(status=order["status"])
+        check_payee(sheet, order)
         post_held(sheet, self.order_id, self.amount)
         return Booked(self.order_id, order["receipt_no"], order["posted_at"])
+
+
+def book(kind: str, payer: int, payee: int, amount: object, note: str, key: str) -> Book:
+    """Give the wish to move money between two accounts."""
+    if not is_id(payer) or not is_id(payee):
+        raise errors.PayeeNotFound
+    return Book(kind, payer, payee, checked_amount(amount), checked_note(note), key)
+
+
+def refund(order_id: int, amount: object, note: str, key: str) -> Refund:
+    """Give the wish to give a payment, or a part of it, back."""
+    return Refund(require_order(order_id), checked_amount(amount), checked_note(note), key)
+
+
+def capture(order_id: int, amount: object, key: str) -> Capture:
+    """Give the wish to post what an order holds, or a part of it."""
+    return Capture(require_order(order_id), checked_amount(amount), key)
 
 
 def require_order(order_id: object) -> int:

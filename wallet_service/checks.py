@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
+from wallet_service.errors import InvalidNote
+
+LONGEST_NOTE = 100  # characters
 _BIGGEST_ID = 2**63 - 1
 
 
@@ -21,3 +24,12 @@ def is_text(value: object) -> TypeGuard[str]:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def checked_note(note: object) -> str:
+    """Give a note without what cannot be printed, or refuse one that is no text or too long."""
+    if note is None:
+        return ""
+    if not isinstance(note, str) or len(note) > LONGEST_NOTE:
+        raise InvalidNote(limit=LONGEST_NOTE)
+    return "".join(character for character in note if character.isprintable())

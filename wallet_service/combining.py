@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -97,9 +97,7 @@ class Combiner:
             waiting.digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
         self._queue.append(waiting)
         if len(self._lanes) < (1 if self.context.database.is_sqlite else _LANES):
-            lane = asyncio.create_task(self._run(), name="wallet-combiner")
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            self._lanes.add(asyncio.create_task(self._run(), name="wallet-combiner"))
         result: T = await asyncio.shield(waiting.answer)
         return result
 
@@ -110,18 +108,21 @@ class Combiner:
 
     async def _run(self) -> None:
         """Settle what waits; after a failure on a connection that is looked at anew."""
-        while batch := self._batch():
-            try:
-                async with self.context.database.writing() as begin:
-                    while batch:
-                        await self._settle(batch, begin)
-                        self._leave(batch)
-                        await asyncio.sleep(0)  # those who were answered may have their next wish: it needs no new connection
-                        await asyncio.sleep(0)
-                        batch = self._batch()
-            except Exception as fault:
-                await self._each(batch, fault)
-                self._leave(batch)
+        try:
+            while batch := self._batch():
+                try:
+                    async with self.context.database.writing() as begin:
+                        while batch:
+                            await self._settle(batch, begin)
+                            self._leave(batch)
+                            await asyncio.sleep(0)  # who was answered may have their next wish: it needs no new connection
+                            await asyncio.sleep(0)
+                            batch = self._batch()
+                except Exception as fault:
+                    await self._each(batch, fault)
+                    self._leave(batch)
+        finally:  # in the very step in which nothing waited: who comes after it must not count on this lane
+            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _batch(self) -> list[_Waiting]:
         """Take what waits and meets nothing that is under way; of one key only the first: the second must find its outcome."""
@@ -149,10 +150,15 @@ class Combiner:
         if len(batch) == 1:
             _answer(batch[0], fault)
             return
-        for waiting in batch:
+        unknown = isinstance(fault, errors.ServiceUnavailable) and fault.facts["unknown"]
+        for place, waiting in enumerate(batch):
             try:
                 async with self.context.database.writing() as begin:
                     await self._settle([waiting], begin)
+            except errors.ServiceUnavailable as outage:  # it goes on: nobody's own fault, and each would wait for it anew
+                for other in batch[place:]:
+                    _answer(other, errors.ServiceUnavailable(unknown=unknown or outage.facts["unknown"]))
+                return
             except Exception as own:
                 _answer(waiting, own)
 
@@ -166,6 +172,7 @@ class Combiner:
             try:
                 return await _transact(self.context, batch, begin, fresh=attempt == 1)
             except DBAPIError as fault:
+                self.context.order_ids.drop_if_taken(fault)
                 if attempt == ATTEMPTS or not is_lost_race(fault):
                     raise
                 await rest_before(self.context, attempt + 1)

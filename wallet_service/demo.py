@@ -21,7 +21,7 @@ from wallet_service.ledger import new_account
 from wallet_service.limits import day_number
 from wallet_service.numbers import new_merchant_number, new_wallet_number
 from wallet_service.people import phone_index
-from wallet_service.schema import accounts, billers, bills, contacts, users
+from wallet_service.schema import accounts, billers, bills, cards, contacts, users
 from wallet_service.wallet import Wallet
 
 _FILE = Path(__file__).with_name("demo.toml")
@@ -85,6 +85,7 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
         if friend["phone"] == phone
     ]
     await connection.execute(insert(contacts), known)
+    await _insert_cards(context, connection, data, crew, now)
     named: dict[tuple[str, str], dict[str, Any]] = {}
     for city in cities:
         code = context.profiles[city].code
@@ -102,6 +103,26 @@ async def _insert_cast(context: Context, connection: AsyncConnection, data: Mapp
     crew.accounts.update(zip(named, await insert_rows(connection, accounts, list(named.values())), strict=True))
     await _insert_bills(context, connection, data, crew, now)
     return crew
+
+
+async def _insert_cards(
+    context: Context, connection: AsyncConnection, data: Mapping[str, Any], crew: _Cast, now: datetime
+) -> None:
+    bound = [
+        {
+            "user_id": crew.people[person["phone"]],
+            "number": card["number"],
+            "number_index": context.vault.index("card", card["number"]),
+            "bank": card["bank"],
+            "kind": card["kind"],
+            "status": "bound",
+            "is_default": place == 0,
+            "created_at": now - timedelta(days=data["opening"]["days_ago"]),
+        }
+        for person in data["people"]
+        for place, card in enumerate(person.get("cards", ()))
+    ]
+    await connection.execute(insert(cards), bound)
 
 
 async def _insert_bills(

@@ -8,21 +8,19 @@ from sqlalchemy import String, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
-from wallet_service.checks import is_id
+from wallet_service.checks import checked_note, is_id
 from wallet_service.commands import Command, Pay, PayBill, TopUp, Transfer, Withdraw
 from wallet_service.context import Context
 from wallet_service.factors import second_factors
 from wallet_service.limits import Spending, needs_second
-from wallet_service.money import MAX_AMOUNT, Fen
+from wallet_service.money import Fen, bounded, checked_amount
 from wallet_service.numbers import is_merchant_number, is_wallet_number
 from wallet_service.orders import new_order
 from wallet_service.posting import check_payee, check_payer
 from wallet_service.profile import Profile, profile_of
-from wallet_service.schema import accounts, billers, bills, cards, orders, users
+from wallet_service.schema import PAYS_BILL, accounts, billers, bills, cards, orders, users
 from wallet_service.sheet import Sheet
 
-LONGEST_NOTE = 100
-_HUGE = 10**100
 _WALLET = (
     select(accounts.c.id, accounts.c.city)
     .join(users, users.c.id == accounts.c.user_id)
@@ -37,7 +35,7 @@ _BY_NUMBER = select(accounts.c.id, accounts.c.user_id).where(
 _CARD = select(cards.c.kind).where(
     cards.c.id == bindparam("card"), cards.c.user_id == bindparam("user_id"), cards.c.status == "bound"
 )
-_PAID = exists().where(orders.c.bill_id == bills.c.id, orders.c.status.in_(("authorised", "posted")))
+_PAID = exists().where(orders.c.bill_id == bills.c.id, PAYS_BILL)
 _BILL = (
     select(bills.c.amount, billers.c.account_id, accounts.c.city, _PAID.label("paid"))
     .join(billers, billers.c.id == bills.c.biller_id)
@@ -52,54 +50,36 @@ def plain_inputs(command: Command) -> list[object]:
     return [type(command).__name__, *(bounded(value) if isinstance(value, Fen) else value for value in fields)]
 
 
-def bounded(amount: Fen) -> int:
-    """Keep an amount to what can be written down: Python refuses longer numbers."""
-    return max(-_HUGE, min(int(amount), _HUGE))
-
-
 async def draft(context: Context, connection: AsyncConnection, command: Command) -> dict[str, Any]:
     """Find the accounts of a command and give the row of its order, without what its confirmation needs."""
     if isinstance(command, PayBill):
         return await _bill(context, connection, command)
-    _check(context, command)
+    amount, note = checked_amount(command.amount), checked_note(getattr(command, "note", None))
+    if command.city is not None:
+        profile_of(context.profiles, command.city)
     wallet = await _wallet(connection, command.payer, command.city)
-    row: dict[str, Any] = {"payer_id": wallet.id, "amount": int(command.amount), "actor_id": command.payer}
+    row: dict[str, Any] = {"payer_id": wallet.id, "amount": amount, "note": note, "actor_id": command.payer}
     if isinstance(command, Transfer):
         if command.delay not in context.profiles[wallet.city].arrival.delays:
             raise errors.InvalidDelay(delays=list(context.profiles[wallet.city].arrival.delays))
         payee = await _payee(connection, command.payee, "wallet")
         if payee.user_id == command.payer:
             raise errors.SelfTransfer
-        return {**row, "kind": "transfer", "payee_id": payee.id, "note": _note(command), "delay": command.delay}
+        return {**row, "kind": "transfer", "payee_id": payee.id, "delay": command.delay}
     if isinstance(command, Pay):
         payee = await _payee(connection, command.merchant, "merchant")
         method = "static" if command.static else "dynamic"
-        return {**row, "kind": "pay", "payee_id": payee.id, "note": _note(command), "method": method}
+        return {**row, "kind": "pay", "payee_id": payee.id, "method": method}
     return {**row, **await _by_card(context, connection, command, wallet)}
 
 
 async def outlay(context: Context, connection: AsyncConnection, user_id: int, amount: Fen, city: str | None) -> dict[str, Any]:
     """Give the row of a transfer whose payee is not known yet: what its payer's own rules need."""
-    _check(context, Transfer(payer=user_id, payee="", amount=amount, city=city))
+    fen = checked_amount(amount)
+    if city is not None:
+        profile_of(context.profiles, city)
     wallet = await _wallet(connection, user_id, city)
-    return new_order(kind="transfer", payer_id=wallet.id, amount=int(amount), actor_id=user_id)
-
-
-def _check(context: Context, command: Transfer | Pay | TopUp | Withdraw) -> None:
-    amount = bounded(Fen(command.amount))
-    if amount <= 0:
-        raise errors.AmountNotPositive(amount=amount)
-    if amount > MAX_AMOUNT:
-        raise errors.AmountTooLarge(amount=amount, limit=MAX_AMOUNT)
-    if command.city is not None:
-        profile_of(context.profiles, command.city)
-    note = getattr(command, "note", None)
-    if note is not None and not (isinstance(note, str) and len(note) <= LONGEST_NOTE):
-        raise errors.InvalidNote(limit=LONGEST_NOTE)
-
-
-def _note(command: Transfer | Pay) -> str:
-    return "".join(character for character in command.note or "" if character.isprintable())
+    return new_order(kind="transfer", payer_id=wallet.id, amount=fen, actor_id=user_id)
 
 
 async def _wallet(connection: AsyncConnection, user_id: int, city: str | None) -> Any:

@@ -31,7 +31,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | payee_limit_exceeded | | the payee's wallet may not hold that much (no figure is told) |
 | self_transfer | | payer and payee are one person |
 | single_limit_exceeded | amount, limit, lifted_by | above the limit of one payment |
-| balance_limit_exceeded | amount, limit, balance, left, lifted_by | one's own wallet may not hold that much |
+| balance_limit_exceeded | amount, limit, balance, incoming, left, lifted_by | one's own wallet may not hold that much |
 | static_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day for static codes |
 | uncoded_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day without a code |
 | second_factor_needed | amount, limit, used, left, resets_at, lifted_by | more than the code alone confirms in a day |
@@ -42,6 +42,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | bill_not_found | | no such bill |
 | bill_paid | | the bill is paid, or its payment is under way |
 | channel_missing | outside | the bank or biller is not connected here |
+| fee_changed | amount, fee, was | the free quota is gone that the confirmed fee was worked out with: the order is over |
 | not_recallable | status | the order arrived already, or cannot be called back |
 | refund_too_much | amount, left | more than is left of the payment |
 | daily_limit_exceeded | amount, limit, used, left, resets_at, lifted_by | above what is left of the day |
@@ -461,6 +462,12 @@ class ChannelMissing(WalletError):
     """The bank or biller is not connected here."""
 
     code = "channel_missing"
+
+
+class FeeChanged(WalletError):
+    """The free quota is gone that the confirmed fee was worked out with."""
+
+    code = "fee_changed"
 
 
 class NotRecallable(WalletError):

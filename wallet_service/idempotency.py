@@ -24,6 +24,7 @@ from wallet_service.schema import replays
 
 T = TypeVar("T")
 NOBODY = 0  # the scope of keys before log-in
+HOUSE = -1  # the scope of keys that no person acts under, and that no caller from outside can name
 LONGEST_KEY = 255
 ATTEMPTS = 8  # a transaction that lost a race (PostgreSQL: serialisation, deadlock, unique key) is run again this often in all
 _PAUSE = 0.01  # seconds at most before the second attempt, twice as many before each further one
@@ -80,7 +81,7 @@ def digest_of(context: Context, operation: str, scope: int, key: str, inputs: ob
     """Give the keyed hash of what a key stands for; a key or a person that cannot be is refused."""
     if not is_text(key) or not 1 <= len(key) <= LONGEST_KEY:
         raise errors.InvalidKey
-    if scope != NOBODY and not is_id(scope):
+    if scope not in (NOBODY, HOUSE) and not is_id(scope):
         raise errors.NotLoggedIn
     content = json.dumps([operation, inputs], separators=(",", ":"), default=str)
     return context.keys.mac("replay", content.encode())
@@ -98,6 +99,7 @@ async def once(
         try:
             return await _attempt(context, scope, key, digest, work)
         except DBAPIError as error:
+            context.order_ids.drop_if_taken(error)
             if attempt == ATTEMPTS or not is_lost_race(error):
                 raise
             await rest_before(context, attempt + 1)

@@ -17,3 +17,8 @@ def mask_email(address: str) -> str:
     """Keep the first character of the name and the host."""
     name, _, host = address.partition("@")
     return f"{name[:1]}***@{host}" if address else ""
+
+
+def last_four(number: str) -> str:
+    """Keep the last four digits of a card's number."""
+    return number[-4:]

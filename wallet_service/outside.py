@@ -14,15 +14,20 @@ Answer = Literal["done", "refused", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What is wanted: ``amount`` and ``fee`` in fen; ``again`` when an earlier answer is not known."""
+    """What is wanted, in fen: a ``top_up`` takes amount and fee from the card, a ``withdraw`` puts the amount on it, a ``bill``
+    is paid for the customer's number with a service, for a month (yyyymm). ``again`` when an earlier answer is not known.
+    """
 
     number: str
     kind: str
+    city: str
     amount: int
     fee: int
     card: str | None = field(repr=False)
     bank: str | None
+    service: str | None
     customer_no: str | None = field(repr=False)
+    month: int | None
     again: bool
 
 

@@ -26,6 +26,7 @@ from wallet_service.profile import Fee, profile_of
 from wallet_service.sheet import Sheet
 
 PAID_OUT = ("clearing", "promotions")  # these accounts may be below zero: money enters the books there
+PAYING = ("authorised", "posted")  # orders of which one at most may pay a bill
 
 
 def check_payer(sheet: Sheet, order: Mapping[str, Any]) -> Spending | None:
@@ -40,13 +41,16 @@ def check_payer(sheet: Sheet, order: Mapping[str, Any]) -> Spending | None:
     city = payer["city"]
     require_active(payer["status"], city)
     profile = profile_of(sheet.context.profiles, city)
-    spending = Spending.of(payer).at(sheet.now, _quota_fee(profile.fees, order["kind"]))
+    quota_fee = _quota_fee(profile.fees, order["kind"])
+    spending = Spending.of(payer).at(sheet.now, quota_fee)
     if order["kind"] in SPENDING:
         check_limits(profile.limits[payer["level"]], spending, amount)
         if order["method"] == "static":
             check_static(profile, spending, amount)
     if available < amount + fee:
         raise errors.InsufficientFunds(amount=amount, fee=fee, available=available, missing=amount + fee - available)
+    if quota_fee is not None and order["actor_id"] is not None:
+        _check_fee(quota_fee, spending, amount, fee)
     if order["method"] == "code":
         check_uncoded(profile, spending, amount)
     elif order["second"] != "proven" and order["actor_id"] is not None and needs_second(profile, spending, order["kind"], amount):
@@ -56,6 +60,13 @@ def check_payer(sheet: Sheet, order: Mapping[str, Any]) -> Spending | None:
     if order["kind"] not in SPENDING:
         return None
     return spending.plus(amount, static=order["method"] == "static", quota=order["quota_used"])
+
+
+def _check_fee(rule: Fee, spending: Spending, amount: int, confirmed: int) -> None:
+    """Refuse a fee that was worked out with a part of the free quota which another order has taken since."""
+    fee = rule.of(amount, spending.quota_used)
+    if fee > confirmed:
+        raise errors.FeeChanged(amount=amount, fee=fee, was=confirmed)
 
 
 def require_active(status: str, city: str) -> None:
@@ -71,19 +82,34 @@ def check_payee(sheet: Sheet, order: Mapping[str, Any]) -> None:
     payee = sheet.accounts[order["payee_id"]]
     if payee["user_id"] is None:
         return
+    if order["kind"] == "refund":  # what was paid must be able to come back, to a frozen and to a full wallet too
+        if payee["status"] == "closed":
+            raise errors.PayeeUnavailable
+        return
     limits = profile_of(sheet.context.profiles, payee["city"]).limits[payee["level"]]
-    over = payee["balance"] + order["amount"] > limits.balance.fen
+    balance, incoming = payee["balance"], payee["incoming"]
+    left = max(limits.balance.fen - balance - incoming, 0)
     if order["kind"] == "top_up":
         require_active(payee["status"], payee["city"])
-        if over:
-            left = max(limits.balance.fen - payee["balance"], 0)
-            figures = {"limit": limits.balance.fen, "balance": payee["balance"], "left": left, "lifted_by": limits.lifted_by}
-            raise errors.BalanceLimitExceeded(amount=order["amount"], **figures)
+        if order["amount"] > left:
+            figures = {"limit": limits.balance.fen, "balance": balance, "incoming": incoming, "left": left}
+            raise errors.BalanceLimitExceeded(amount=order["amount"], lifted_by=limits.lifted_by, **figures)
         return
-    if payee["status"] != "active" and order["kind"] != "refund":
+    if payee["status"] != "active":
         raise errors.PayeeUnavailable
-    if over and order["kind"] != "refund":  # what was paid by mistake must be able to come back
+    if order["amount"] > left:
         raise errors.PayeeLimitExceeded
+
+
+def check_means(sheet: Sheet, order: Mapping[str, Any]) -> None:
+    """Refuse a card that was unbound, or a bill that another order pays, since the order was proposed."""
+    if order["card_id"] is not None and order["card_id"] not in sheet.bound_cards:
+        raise errors.CardNotFound
+    if order["bill_id"] is None:
+        return
+    here = (other for other in sheet.orders.values() if other["bill_id"] == order["bill_id"])
+    if order["bill_id"] in sheet.paid_bills or any(other["status"] in PAYING for other in here):
+        raise errors.BillPaid
 
 
 def _quota_fee(fees: Mapping[str, Fee], kind: str) -> Fee | None:
@@ -133,16 +159,17 @@ def hold(sheet: Sheet, order_id: int, spending: Spending | None, *, due_at: date
     counted = _count(sheet, order, spending)
     payer = sheet.accounts[order["payer_id"]]
     sheet.change_account(order["payer_id"], held=payer["held"] + order["amount"] + order["fee"])
+    _expect(sheet, order, order["amount"])
     sheet.change_order(order_id, status="authorised", authorised_at=sheet.now, due_at=due_at, **counted)
 
 
 def post_held(sheet: Sheet, order_id: int, amount: int | None = None) -> None:
     """Post what an authorised order holds, or only ``amount`` fen of it; the rest is let go."""
     order = sheet.orders[order_id]
-    _release(sheet, order)
     posted = order["amount"] if amount is None else amount
-    if not 0 < posted <= order["amount"]:
+    if posted > order["amount"]:
         raise errors.AmountTooLarge(amount=posted, limit=order["amount"])
+    _release(sheet, order)
     if posted < order["amount"]:
         _uncount(sheet, order, order["amount"] - posted)
     _enter(sheet, order, posted, due_at=None)
@@ -161,6 +188,14 @@ def _release(sheet: Sheet, order: Mapping[str, Any]) -> None:
         raise errors.OrderNotOpen(status=order["status"])
     payer = sheet.accounts[order["payer_id"]]
     sheet.change_account(order["payer_id"], held=payer["held"] - order["amount"] - order["fee"])
+    _expect(sheet, order, -order["amount"])
+
+
+def _expect(sheet: Sheet, order: Mapping[str, Any], amount: int) -> None:
+    """Keep room in the wallet that is topped up: what the bank has taken from the card must arrive."""
+    if order["kind"] == "top_up":
+        payee = sheet.accounts[order["payee_id"]]
+        sheet.change_account(order["payee_id"], incoming=payee["incoming"] + amount)
 
 
 def _enter(sheet: Sheet, order: Mapping[str, Any], amount: int, **columns: Any) -> None:

@@ -71,8 +71,8 @@ def _index_of(name: str, **options: Any) -> Column[Any]:
 
 
 _IS_CLOSING = text("status = 'closing'")
-_IS_DUE = text("status = 'authorised'")
-_PAYS_BILL = text("status IN ('authorised', 'posted')")
+IS_DUE = text("status = 'authorised'")
+PAYS_BILL = text("status IN ('authorised', 'posted')")
 
 data_keys = Table(
     "data_keys",
@@ -146,6 +146,7 @@ accounts = Table(
     Column("name", String(64), nullable=False),
     Column("balance", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
+    Column("incoming", BigInteger, nullable=False, server_default="0"),  # fen that the bank was asked for, to top it up
     Column("day", Integer, nullable=False),  # yyyymmdd in Asia/Shanghai that day_spent counts
     Column("day_spent", BigInteger, nullable=False),
     Column("year", Integer, nullable=False),
@@ -156,6 +157,7 @@ accounts = Table(
     # Money enters and leaves the books at the bank and is given away from promotions; nothing else may go below zero.
     CheckConstraint("kind IN ('clearing', 'promotions') OR balance >= held", name="no_overdraft"),
     CheckConstraint("held >= 0", name="held"),
+    CheckConstraint("incoming >= 0", name="incoming"),
     CheckConstraint("(kind = 'wallet') = (user_id IS NOT NULL)", name="owner"),
     UniqueConstraint("user_id", "city"),
     Index("uq_accounts_system", "kind", "city", unique=True, sqlite_where=_IS_SYSTEM, postgresql_where=_IS_SYSTEM),
@@ -259,9 +261,9 @@ orders = Table(
     CheckConstraint("quota_used BETWEEN 0 AND amount", name="quota_used"),
     CheckConstraint("delay >= 0", name="delay"),
     CheckConstraint("tries BETWEEN 0 AND 5", name="tries"),
-    Index("ix_orders_due", "due_at", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE),
-    Index("ix_orders_authorised", "payer_id", sqlite_where=_IS_DUE, postgresql_where=_IS_DUE),
-    Index("uq_orders_bill", "bill_id", unique=True, sqlite_where=_PAYS_BILL, postgresql_where=_PAYS_BILL),  # none is paid twice
+    Index("ix_orders_due", "due_at", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
+    Index("ix_orders_authorised", "payer_id", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
+    Index("uq_orders_bill", "bill_id", unique=True, sqlite_where=PAYS_BILL, postgresql_where=PAYS_BILL),  # none is paid twice
     Index(None, "actor_id", "id"),
 )
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
@@ -175,3 +176,8 @@ class Ids:
             wanted = select(func.nextval(f"{self.table.name}_id_seq")).select_from(func.generate_series(1, bindparam("count")))
             self.spare.extend((await connection.execute(wanted, {"count": count + _IN_ADVANCE})).scalars())
         return [self.spare.popleft() for _ in range(count)]
+
+    def drop_if_taken(self, error: DBAPIError) -> None:
+        """Drop what was taken in advance if another has it: a server that crashed in that moment may give it away again."""
+        if f"pk_{self.table.name}" in str(error.orig):
+            self.spare.clear()

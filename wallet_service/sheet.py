@@ -19,12 +19,12 @@ from wallet_service.context import Context
 from wallet_service.limits import COUNTERS
 from wallet_service.orders import MUTABLE, order_view
 from wallet_service.outbox import notice_row
-from wallet_service.schema import accounts, entries, orders, outbox, users
+from wallet_service.schema import PAYS_BILL, accounts, cards, entries, orders, outbox, users
 from wallet_service.sets import Change, among, write_sets
 from wallet_service.views import Order
 
 _OWNER = ("level", "status", "wrong_codes", "locked_until")
-_ACCOUNT = ("balance", "held", *COUNTERS)
+_ACCOUNT = ("balance", "held", "incoming", *COUNTERS)
 _fees = accounts.alias("fees")
 _payers = accounts.alias("payers")
 
@@ -38,6 +38,8 @@ class Sheet:
     telling: bool = True
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     accounts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    bound_cards: set[int] = field(default_factory=set)  # of those that its orders name
+    paid_bills: set[int] = field(default_factory=set)  # of those that its orders name, by others
     _changed_accounts: set[int] = field(default_factory=set)
     _changed_orders: set[int] = field(default_factory=set)
     _changed_users: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -125,6 +127,17 @@ class Sheet:
         if wanted["orders"]:
             found = await connection.execute(_orders(sqlite), {"orders": wanted["orders"]})
             self.orders = _by_id(found)
+            await self._load_means(connection)
+
+    async def _load_means(self, connection: AsyncConnection) -> None:
+        """Read what became of the cards and the bills of its orders, where they have any."""
+        wanted = {name: sorted({order[name] for order in self.orders.values()} - {None}) for name in ("card_id", "bill_id")}
+        bound, paying = _means(self.context.database.is_sqlite)
+        if wanted["card_id"]:
+            self.bound_cards = set((await connection.execute(bound, {"cards": wanted["card_id"]})).scalars())
+        if wanted["bill_id"]:
+            found = await connection.execute(paying, {"bills": wanted["bill_id"]})
+            self.paid_bills = {row.bill_id for row in found if row.id not in self.orders}
 
     async def write(self, connection: AsyncConnection, *more: Change) -> None:
         """Write down what was decided, and ``more`` with it."""
@@ -185,3 +198,10 @@ def _touched(sqlite: bool, *, with_orders: bool, lock: bool) -> Select[Any]:
 def _orders(sqlite: bool) -> Select[Any]:
     wanted = select(orders).where(among(orders.c.id, "orders", sqlite=sqlite)).order_by(orders.c.id)
     return wanted if sqlite else wanted.with_for_update()
+
+
+@cache
+def _means(sqlite: bool) -> tuple[Select[Any], Select[Any]]:
+    """Read which cards are bound, and which orders pay bills; the index that makes a bill be paid once serves the second."""
+    bound = select(cards.c.id).where(among(cards.c.id, "cards", sqlite=sqlite), cards.c.status == "bound")
+    return bound, select(orders.c.id, orders.c.bill_id).where(among(orders.c.bill_id, "bills", sqlite=sqlite), PAYS_BILL)

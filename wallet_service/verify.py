@@ -21,6 +21,7 @@ from wallet_service.views import Fault, Report
 MOST_FAULTS = 100  # a broken ledger is told by its first faults; a million lines tell no more
 PAGE = 5_000
 _ORDERS = select(*(column for column in orders.c if not isinstance(column.type, Sealed)))  # what is tampered with may not open
+_OUTSIDE = {"posted": ("done",), "voided": ("refused",), "authorised": ("waiting", "unknown")}
 _COUNTERS = {"day_spent": "day", "year_spent": "year", "static_spent": "day", "quota_used": "quota_period"}
 
 
@@ -83,13 +84,21 @@ async def _balances(connection: AsyncConnection) -> AsyncIterator[Fault]:
 
 
 async def _counters(connection: AsyncConnection) -> AsyncIterator[Fault]:
-    """What is held, and what counts against the limits of a day and a year and against a quota, is the fold of the orders."""
+    """What is held, expected and given back, and what counts against limits and quotas, is the fold of the orders."""
     held: Counter[int] = Counter()
+    incoming: Counter[int] = Counter()
+    refunded: Counter[int] = Counter()  # order → fen that its refunds gave back, less what it says itself
     spent: Counter[tuple[str, int, int]] = Counter()  # (counter, account, period) → fen
     wanted = _ORDERS.where(orders.c.status.in_(("authorised", "posted")))
     async for row in _pages(connection, wanted, orders.c.id):
         if row.status == "authorised":
             held[row.payer_id] += row.amount + row.fee
+            if row.kind == "top_up":
+                incoming[row.payee_id] += row.amount
+        if row.refunded:
+            refunded[row.id] -= row.refunded
+        if row.refunds_id is not None:
+            refunded[row.refunds_id] += row.posted_amount
         if row.spent_day:
             amount = row.amount if row.posted_amount is None else row.posted_amount
             spent["day_spent", row.payer_id, row.spent_day] += amount
@@ -98,9 +107,13 @@ async def _counters(connection: AsyncConnection) -> AsyncIterator[Fault]:
                 spent["static_spent", row.payer_id, row.spent_day] += amount
             if row.quota_used:
                 spent["quota_used", row.payer_id, row.quota_period] += row.quota_used
+    for order_id, differs in refunded.items():
+        if differs:
+            yield Fault("refunded", f"order {order_id}", f"its refunds come to {differs} fen more than it says")
     async for account in _pages(connection, select(accounts), accounts.c.id):
-        if account.held != held[account.id]:
-            yield Fault("held", f"account {account.id}", f"kept {account.held}, orders say {held[account.id]}")
+        for name, expected in (("held", held[account.id]), ("incoming", incoming[account.id])):
+            if (kept := getattr(account, name)) != expected:
+                yield Fault(name, f"account {account.id}", f"kept {kept}, orders say {expected}")
         for name, period in _COUNTERS.items():
             kept, folded = getattr(account, name), spent[name, account.id, getattr(account, period)]
             if kept != folded:
@@ -108,12 +121,13 @@ async def _counters(connection: AsyncConnection) -> AsyncIterator[Fault]:
 
 
 async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
-    """A posted order has exactly its own entries, once; any other order has none."""
+    """A posted order has exactly its own entries, once; any other order has none. A channel outside has not said otherwise."""
     principal, fee = entries.alias("principal"), entries.alias("fee_entry")
     wanted = (
         select(
             orders.c.id,
             orders.c.status,
+            orders.c.outside_state,
             orders.c.posted_amount,
             orders.c.fee,
             principal.c.amount.label("moved"),
@@ -128,6 +142,8 @@ async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
         expected = (row.posted_amount, row.fee or None) if posted else (None, None)
         if (row.moved, row.charged) != expected or (posted and not row.same_parties):
             yield Fault("order", f"order {row.id}", f"{row.status}: expected {expected}, entries say {(row.moved, row.charged)}")
+        if row.outside_state and row.outside_state not in _OUTSIDE.get(row.status, ("waiting",)):
+            yield Fault("outside", f"order {row.id}", f"{row.status}: the channel outside says {row.outside_state}")
     stray = (
         select(entries.c.id)
         .join(orders, orders.c.id == entries.c.order_id)

@@ -53,6 +53,17 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A bound bank card: its bank, the last four digits of its number, and whether it is a ``debit`` or a ``credit`` card."""
+
+    id: int
+    bank: str
+    last_four: str
+    kind: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
     """Days in Asia/Shanghai, the end exclusive."""
 

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from wallet_service import (
     authorizing,
     booking,
+    cards,
     chain,
     changes,
     following,
@@ -46,13 +47,14 @@ from wallet_service.passwords import Hasher, PasswordCost
 from wallet_service.privacy_face import PrivacyFace
 from wallet_service.profile import Profile, packaged_profiles, profile_of
 from wallet_service.randomness import Randomness
-from wallet_service.timers import Timekeeper
+from wallet_service.timekeeping import Timekeeper
 from wallet_service.vaulting import KeyWatch, open_vault
 from wallet_service.verify import verify
 from wallet_service.views import (
     Allowance,
     Balance,
     Booked,
+    Card,
     Change,
     HistoryItem,
     Login,
@@ -116,7 +118,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
                 context = Context(database, keys, vault, shown, clock, random or Randomness(), *limits)
                 await ensure_system_accounts(context)
                 watch, sealer, combiner = KeyWatch(database, vault, clock), chain.Sealer(context, seal_after), Combiner(context)
-                timekeeper = Timekeeper(context, combiner)
+                timekeeper = Timekeeper(context, combiner, sealer)
                 watch.start()
                 try:
                     if working:
@@ -214,6 +216,10 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
         """Give what the person's wallet in a city (else their default one) holds."""
         return await reading.balance(self._context, user_id, city)
 
+    async def cards(self, user_id: int) -> tuple[Card, ...]:
+        """List the person's bound cards, the default one first."""
+        return await cards.bound_cards(self._context, user_id)
+
     async def history(
         self,
         user_id: int,
@@ -266,20 +272,19 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
 
     async def recall(self, order_id: int, *, actor: int, key: str) -> Order:
         """Call a delayed order back before it arrives."""
-        return await self._do(timers.Recall(booking.require_order(order_id), actor, key))
+        return await self._do(timers.recall(order_id, actor=actor, key=key))
 
     async def refund(self, order_id: int, amount: Fen, *, note: str = "", key: str) -> Booked:
         """Give a posted payment, or a part of it, back to its payer; the caller has the payee's word for it."""
-        fen = booking.checked_amount(amount)
-        return await self._do(booking.Refund(booking.require_order(order_id), fen, note, key))
+        return await self._do(booking.refund(order_id, amount, note, key))
 
     async def capture(self, order_id: int, amount: Fen, *, key: str) -> Booked:
         """Post what an authorised order holds, or only a part of it."""
-        return await self._do(booking.Capture(booking.require_order(order_id), booking.checked_amount(amount), key))
+        return await self._do(booking.capture(order_id, amount, key))
 
     async def book(self, kind: str, payer: int, payee: int, amount: Fen, *, note: str = "", key: str) -> Booked:
         """Move money between two accounts by their ids, without a code: for the house's own hands only."""
-        return await self._do(booking.Book(kind, payer, payee, booking.checked_amount(amount), note, key))
+        return await self._do(booking.book(kind, payer, payee, amount, note, key))
 
     async def _do(self, wish: Wish[T]) -> T:
         try:
@@ -291,8 +296,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
 
     async def run_due(self) -> int:
         """Do now what is due: delayed orders arrive, channels outside are asked, accounts close; give how many that were."""
-        count = await timers.run_due(self._context, self._combiner)
-        self._sealer.wake()
+        count = await self._timekeeper.run_due()
         self._notices.set()
         return count
 

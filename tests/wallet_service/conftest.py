@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.wallet_service.channels import Channel
 from wallet_service import CodeLimit, Fen, LoginLimit, Notice, Order, PasswordCost, Person, Transfer, Wallet, WalletError
 from wallet_service.bench import cluster as postgres
+from wallet_service.commands import Command
 from wallet_service.database import parse_url
 from wallet_service.demo import load
 
@@ -49,9 +51,12 @@ class Clock:
 class Till:
     """The wallet under test with short ways to do what most tests do."""
 
-    def __init__(self, wallet: Wallet, clock: Clock, ids: dict[str, int], url: str) -> None:
+    def __init__(
+        self, wallet: Wallet, clock: Clock, ids: dict[str, int], url: str, outside: Mapping[str, Channel] | None = None
+    ) -> None:
         self.wallet, self.clock, self.ids, self.url = wallet, clock, ids, url
         self.path = Path(url.removeprefix("sqlite:///"))
+        self.outside = outside or {}
         self.notices: list[Notice] = []
         self._keys = itertools.count()
 
@@ -67,12 +72,26 @@ class Till:
         """Give somebody's available fen."""
         return (await self.wallet.balance(self.ids[name], city)).available
 
+    async def wish(self, command: Command, **options: Any) -> Order:
+        """Propose any command for whoever it names as its payer."""
+        return await self.wallet.propose(command, actor=command.payer, key=self.key(), **options)
+
     async def propose(self, payer: str, payee: str, amount: int, **options: Any) -> Order:
         """Propose a transfer between two people."""
         actor, replaces, key = self.ids[payer], options.pop("replaces", None), options.pop("key", None) or self.key()
         number = await self.number(payee, options.pop("payee_city", "xiamen"))
         command = Transfer(payer=actor, payee=number, amount=Fen(amount), **options)
         return await self.wallet.propose(command, actor=actor, key=key, replaces=replaces)
+
+    @property
+    def bank(self) -> Channel:
+        """The bank that this wallet's orders go to."""
+        return self.outside["bank"]
+
+    @property
+    def biller(self) -> Channel:
+        """The biller that this wallet's orders go to."""
+        return self.outside["biller"]
 
     async def collect(self) -> list[Notice]:
         """Claim all that waits and mark it sent; give what goes by SMS, as most notices do, whatever its other ways."""
@@ -111,9 +130,50 @@ class Till:
         await self.wallet.finish_login(challenge.id, await self.code(), key=self.key())
         return await self.wallet.open_account(challenge.id, city=city, key=self.key())
 
-    def reopened(self) -> AbstractAsyncContextManager[Wallet]:
+    async def account(self, name: str, city: str = "xiamen") -> int:
+        """Give the id of somebody's wallet, or of a city's account of a kind that it has once."""
+        user = self.ids.get(name)
+        if user is None:
+            return self.wallet.context.system[city, name]
+        return int((await self.sql("SELECT id FROM accounts WHERE user_id = ? AND city = ?", user, city))[0][0])
+
+    async def merchant(self, place: int = 0, city: str = "xiamen") -> tuple[int, str]:
+        """Give the account's id and the number of one of a city's merchants."""
+        found = await self.sql("SELECT id, number FROM accounts WHERE kind = 'merchant' AND city = ? ORDER BY id", city)
+        return found[place]
+
+    async def bill(self, service: str = "water", city: str = "xiamen") -> tuple[int, int, int]:
+        """Give the id of what is due for a service, its amount, and the account of its biller."""
+        found = await self.sql(
+            "SELECT bills.id, amount, accounts.id FROM bills JOIN billers ON billers.id = biller_id"
+            " JOIN accounts ON accounts.id = account_id WHERE service = ? AND city = ?",
+            service,
+            city,
+        )
+        return found[0]
+
+    async def card(self, kind: str = "debit", name: str = "王小明") -> int:
+        """Give the id of somebody's card of a kind."""
+        return next(card.id for card in await self.wallet.cards(self.ids[name]) if card.kind == kind)
+
+    async def standing(self, account: int) -> tuple[int, int]:
+        """Give an account's balance and what of it is held, in fen."""
+        return (await self.sql("SELECT balance, held FROM accounts WHERE id = ?", account))[0]
+
+    async def give(self, name: str, amount: int, city: str = "xiamen") -> None:
+        """Give somebody money from the house's promotions, as far as their wallet may hold it."""
+        sides = await self.account("promotions", city), await self.account(name, city)
+        await self.wallet.book("top_up", *sides, Fen(amount), key=self.key())
+
+    async def confirmed(self, command: Command) -> Order:
+        """Propose any command and authorise it with its code."""
+        order = await self.wish(command)
+        typed = await self.code(order)
+        return await self.wallet.authorize(order.id, typed, actor=command.payer, key=self.key())
+
+    def reopened(self, **options: Any) -> AbstractAsyncContextManager[Wallet]:
         """Open the same database a second time, as another process would."""
-        return Wallet.open(self.url, secret=SECRET, clock=self.clock, **LIMITS)
+        return Wallet.open(self.url, **{"secret": SECRET, "clock": self.clock, "outside": self.outside, **LIMITS, **options})
 
     async def write(self, statement: Any) -> None:
         """Run a statement of SQLAlchemy's, where values have to be sealed."""
@@ -209,9 +269,16 @@ def server(request: pytest.FixtureRequest) -> Callable[[str], str] | None:
 
 @pytest.fixture
 async def till(
-    server: Callable[[str], str] | None, demo_file: tuple[Path, dict[str, int]], tmp_path: Path, clock: Clock
+    request: pytest.FixtureRequest,
+    server: Callable[[str], str] | None,
+    demo_file: tuple[Path, dict[str, int]],
+    tmp_path: Path,
+    clock: Clock,
 ) -> AsyncIterator[Till]:
-    """The demo wallet on a database of its own: a copy of the demo's file, or of its database where a module asks for both."""
+    """The demo wallet on a database of its own: a copy of the demo's file, or of its database where a module asks for both.
+
+    In a module that says ``WORKING = False`` nothing that is due is done before a test asks for it.
+    """
     source, ids = demo_file
     name = f"t{uuid4().hex}"
     if server is None:
@@ -220,8 +287,9 @@ async def till(
     else:
         await sql_on(server("postgres"), f"CREATE DATABASE {name} TEMPLATE demo")
         url = server(name)
-    async with Wallet.open(url, secret=SECRET, clock=clock, **LIMITS) as wallet:
-        yield Till(wallet, clock, ids, url)
+    outside, working = {"bank": Channel(), "biller": Channel()}, getattr(request.module, "WORKING", True)
+    async with Wallet.open(url, secret=SECRET, clock=clock, outside=outside, working=working, **LIMITS) as wallet:
+        yield Till(wallet, clock, ids, url, outside)
     if server is not None:
         await sql_on(server("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
 

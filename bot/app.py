@@ -29,6 +29,7 @@ from bot.dialogue.runner import Runner
 from bot.dialogue.store import Store
 from bot.dialogue.understand import Thresholds
 from bot.mail import MailPort, parse_smtp_url
+from bot.messages import ONE_TIME_PAGE
 from bot.migrations import check, migrate
 from bot.pictures import read_qr
 from bot.simulator import SimulatedPhone
@@ -166,6 +167,7 @@ async def open_app(
             cities=wallet.cities,
             read_picture=read_qr,
             heard=desk.bell.ring,
+            page_of=lambda ticket: f"{ONE_TIME_PAGE}#{wallet.ticket_token(ticket)}",
             clock=clock,
         )
         task = asyncio.create_task(courier.run(), name="courier")

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 Kind = Literal["text", "press", "image", "sticker", "voice", "file"]
 ONE_TIME_PAGE = "/secure"
-TICKET = "ticket:"  # before a ticket's id, where a reply that is kept has the link to a one-time page
+TICKET = "ticket:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Inbound:
 class Button:
     """A choice offered with a reply; ``payload`` is an opaque token of at most 32 ASCII characters issued to one conversation.
 
-    One with a ``url`` is a link and has no payload: a path below the server's root.
+    One with a ``url`` is a link and has no payload: a path below the server's root, or, where replies are kept, ``TICKET`` and
+    the id of a one-time page.
     """
 
     title: str

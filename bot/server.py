@@ -59,6 +59,7 @@ def _telegram(app: App, base: str) -> TelegramDoor:
         settings.telegram_token or "",
         app.engine,
         fetch_image=fetch,
+        public_url=base,
         api_base=settings.telegram_api,
         webhook_secret=secrets.token_urlsafe(32) if settings.secure else None,  # told to Telegram anew at every start
     )

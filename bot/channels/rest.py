@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from bot.channels import checks
 from bot.channels.checks import Fault
 from bot.channels.pages import words
-from bot.messages import Assistant, Inbound, Reply
+from bot.messages import Assistant, Button, Inbound, Reply
 from wallet_service.errors import ServiceUnavailable
 
 log = structlog.get_logger()
@@ -122,12 +122,19 @@ def reply_form(reply: Reply, recipient: str, public_url: str = "") -> dict[str, 
     """Put a reply into the form of Rasa's REST channel; what it does not have is left out."""
     form: dict[str, Any] = {"recipient_id": recipient, "text": reply.text}
     if reply.buttons:
-        form["buttons"] = [{"title": button.title, "payload": button.payload} for button in reply.buttons]
+        form["buttons"] = [_button_form(button, public_url) for button in reply.buttons]
     if reply.image:
         form["image"] = public_url + reply.image
     if reply.custom is not None:
         form["custom"] = dict(reply.custom)
     return form
+
+
+def _button_form(button: Button, public_url: str) -> dict[str, str]:
+    """Put a button into the form of Rasa's REST channel; a link has its address as well, and pressed it is shown again."""
+    if button.url:
+        return {"title": button.title, "payload": button.title, "url": public_url + button.url}
+    return {"title": button.title, "payload": button.payload}
 
 
 async def read_object(request: web.Request, most: int = checks.MAX_BODY) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from bot.channels.checks import MAX_PICTURE
 from bot.channels.telegram_intake import Intake
 from bot.channels.telegram_updates import CHANNEL, UPDATES, Picture, Update, read_update
 from bot.channels.telegram_words import words
-from bot.messages import Assistant, Attachment, Inbound, Outcome, Reply
+from bot.messages import Assistant, Attachment, Button, Inbound, Outcome, Reply
 
 log = structlog.get_logger()
 
@@ -76,8 +76,9 @@ class RawUpdates(methods.TelegramMethod[list[dict[str, Any]]]):
 class Wire:
     """The bot's end of the Bot API: calls with bounded patience, replies as messages, pictures as attachments."""
 
-    def __init__(self, bot: Bot, fetch_image: FetchImage, sleep: Sleep) -> None:
+    def __init__(self, bot: Bot, fetch_image: FetchImage, public_url: str, sleep: Sleep) -> None:
         self.bot = bot
+        self._public_url = public_url
         self._fetch_image = fetch_image
         self._sleep = sleep
         self._speaking: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -131,6 +132,8 @@ class Wire:
     async def _messages(self, chat: int, reply: Reply) -> list[methods.TelegramMethod[types.Message]]:
         """Turn one reply into API calls: plain text without markup, no link previews (they would fetch one-time pages)."""
         text = words().say("agent", text=reply.text) if reply.author == "agent" and reply.text else reply.text
+        if not self._public_url.startswith("https://"):  # Telegram takes no other address for a button
+            reply, text = shapes.links_as_text(reply, text, self._public_url)
         pieces = shapes.split_text(text)
         photo = await self._picture(reply.image)
         calls: list[methods.SendPhoto | methods.SendMessage] = []
@@ -140,7 +143,7 @@ class Wire:
         off = types.LinkPreviewOptions(is_disabled=True)
         calls += [methods.SendMessage(chat_id=chat, text=piece, link_preview_options=off) for piece in pieces]
         if calls and reply.buttons:
-            calls[-1] = calls[-1].model_copy(update={"reply_markup": keyboard(reply)})
+            calls[-1] = calls[-1].model_copy(update={"reply_markup": keyboard(reply, self._public_url)})
         return list(calls)
 
     async def _picture(self, path: str | None) -> types.BufferedInputFile | None:
@@ -167,8 +170,9 @@ class Wire:
 class TelegramDoor:
     """Carries updates to the assistant and its replies back, by polling or by webhook.
 
-    ``fetch_image`` gives the bytes behind a reply's image path; ``api_base`` is another Bot API server's address. Open the door
-    with ``start_polling`` or ``start_webhook`` (with ``webhook_route`` mounted), close it with ``stop``.
+    ``fetch_image`` gives the bytes behind a reply's image path, ``public_url`` stands before the paths of links; ``api_base`` is
+    another Bot API server's address. Open the door with ``start_polling`` or ``start_webhook`` (with ``webhook_route`` mounted),
+    close it with ``stop``.
     """
 
     name = CHANNEL
@@ -179,6 +183,7 @@ class TelegramDoor:
         assistant: Assistant,
         *,
         fetch_image: FetchImage,
+        public_url: str = "",
         api_base: str | None = None,
         webhook_secret: str | None = None,
         sleep: Sleep = asyncio.sleep,
@@ -188,7 +193,7 @@ class TelegramDoor:
             self._bot = Bot(token, session=AiohttpSession(api=server))
         except TokenValidationError as error:
             raise TelegramSetupError("the Telegram token is not of the form 123456:letters") from error
-        self._wire = Wire(self._bot, fetch_image, sleep)
+        self._wire = Wire(self._bot, fetch_image, public_url, sleep)
         self._assistant = assistant
         self._secret = webhook_secret
         self._sleep = sleep
@@ -411,12 +416,15 @@ class Bounded(io.BytesIO):
         return super().write(data)
 
 
-def keyboard(reply: Reply) -> types.InlineKeyboardMarkup:
-    """Lay a reply's buttons out as an inline keyboard of opaque payloads."""
-    rows = [
-        [types.InlineKeyboardButton(text=button.title, callback_data=shapes.callback_data(button)) for button in row]
-        for row in shapes.button_rows(reply.buttons)
-    ]
+def keyboard(reply: Reply, public_url: str) -> types.InlineKeyboardMarkup:
+    """Lay a reply's buttons out as an inline keyboard of opaque payloads and links."""
+
+    def key(button: Button) -> types.InlineKeyboardButton:
+        if button.url:
+            return types.InlineKeyboardButton(text=button.title, url=public_url + button.url)
+        return types.InlineKeyboardButton(text=button.title, callback_data=shapes.callback_data(button))
+
+    rows = [[key(button) for button in row] for row in shapes.button_rows(reply.buttons)]
     return types.InlineKeyboardMarkup(inline_keyboard=rows)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bot.messages import Button
+from bot.messages import Button, Reply
 
 TEXT_LIMIT = 4096  # UTF-16 units in one message
 CAPTION_LIMIT = 1024  # UTF-16 units below a picture
@@ -57,6 +58,12 @@ def button_rows(buttons: Sequence[Button]) -> list[list[Button]]:
         else:
             rows.append([button])
     return rows
+
+
+def links_as_text(reply: Reply, text: str, base: str) -> tuple[Reply, str]:
+    """Give a reply without its links, and its text with them: ``base`` stands before their paths."""
+    lines = [text, *(f"{button.title} {base}{button.url}" for button in reply.buttons if button.url)]
+    return replace(reply, buttons=tuple(button for button in reply.buttons if not button.url)), "\n".join(lines)
 
 
 def _columns(button: Button) -> int:

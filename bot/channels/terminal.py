@@ -124,7 +124,7 @@ class _Talk:
         return Inbound(CHANNEL, self._sender, uuid4().hex, line, may_press=True, metadata=self._metadata)
 
     def _show(self, replies: tuple[Reply, ...]) -> None:
-        buttons = tuple(button for reply in replies for button in reply.buttons)
+        buttons = tuple(button for reply in replies for button in reply.buttons if not button.url)
         if replies:
             self._offered = buttons
         if self._as_json:
@@ -137,9 +137,17 @@ class _Talk:
             if reply.image:
                 lines.append(words()["terminal_picture"].format(address=self._public_url + reply.image))
             for button in reply.buttons:
+                if button.url:
+                    lines.append(self._page(button))
+                    continue
                 number += 1
                 lines.append(f"  /{number} {button.title}")
             self._write("\n".join(self._named(reply, lines)) + "\n")
+
+    def _page(self, button: Button) -> str:
+        """Write a link out; without a server beside this terminal nobody could open it."""
+        word = "terminal_page" if self._public_url else "terminal_no_page"
+        return words()[word].format(title=button.title, address=self._public_url + button.url)
 
     def _named(self, reply: Reply, lines: list[str]) -> Iterator[str]:
         """Put the speaker before a reply, and indent what follows; for a pipe only an agent is named."""

@@ -133,7 +133,10 @@ def reply_frame(reply: Reply) -> dict[str, Any]:
     """Put a reply into the form that the page shows."""
     form: dict[str, Any] = {"author": reply.author, "text": reply.text}
     if reply.buttons:
-        form["buttons"] = [{"title": button.title, "payload": button.payload} for button in reply.buttons]
+        form["buttons"] = [
+            {"title": button.title, "url": button.url} if button.url else {"title": button.title, "payload": button.payload}
+            for button in reply.buttons
+        ]
     if reply.image:
         form["image"] = reply.image
     if reply.custom is not None:

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +19,7 @@ from bot.dialogue.stack import State
 from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
 from bot.dialogue.turn import Turn
 from bot.dialogue.understand import Thresholds, View, is_payload, press, understand
-from bot.messages import Inbound, Outcome, Reply
+from bot.messages import TICKET, Button, Inbound, Outcome, Reply
 from bot.metrics import SECONDS, TURNS
 
 log = structlog.get_logger()
@@ -63,11 +64,13 @@ class Engine:
         cities: Collection[str],
         read_picture: ReadPicture,
         heard: Callable[[], None],
+        page_of: Callable[[str], str],
         clock: Callable[[], dt.datetime],
         timeout: dt.timedelta = dt.timedelta(hours=1),
     ) -> None:
         self.store, self.runner, self.interpreter, self.limits = store, runner, interpreter, thresholds
         self.cities, self.read_picture, self.heard, self.clock, self.timeout = cities, read_picture, heard, clock, timeout
+        self.page_of = page_of  # gives the path that opens a one-time page, by its ticket
         self._last: dict[tuple[str, str], int] = {}  # where a door pointed last; a wrong hint only costs another look
         self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
 
@@ -78,10 +81,10 @@ class Engine:
                 async with self._conversation(inbound) as conversation:
                     if conversation.outcome is not None:
                         TURNS.labels(inbound.channel, "repeated").inc()
-                        return conversation.outcome
+                        return self._linked(conversation.outcome)
                     outcome = await self._turn(inbound, conversation)
                 if outcome is not None:
-                    return outcome
+                    return self._linked(outcome)
         raise RuntimeError("the conversation kept changing under this message")
 
     async def claim_pushes(self, channel: str, sender: str) -> tuple[Reply, ...]:
@@ -98,6 +101,14 @@ class Engine:
             at = _ms(turn.now)
             kept = await self.store.change(conversation, turn.state.to_json(self.runner.slots), turn.events, at)
         return tuple(turn.replies) if kept else ()
+
+    def _linked(self, outcome: Outcome) -> Outcome:
+        """Put the links to one-time pages into replies that leave: what opens a page is kept nowhere."""
+        replies = tuple(replace(reply, buttons=tuple(map(self._link, reply.buttons))) for reply in outcome.replies)
+        return replace(outcome, replies=replies)
+
+    def _link(self, button: Button) -> Button:
+        return replace(button, url=self.page_of(button.url.removeprefix(TICKET))) if button.url.startswith(TICKET) else button
 
     # -- one turn ---------------------------------------------------------------------------------------------------------
 
@@ -152,6 +163,8 @@ class Engine:
         """Turn a message of any kind into commands, with facts of the reading for the record."""
         if inbound.kind not in ("text", "press"):
             return [await self._picture(inbound)], {}
+        if any(title == text and url for reply in turn.state.said for title, _, url in reply["buttons"]):
+            return [RunPattern("pattern_repeat_bot_messages")], {}  # a link that this door cannot show, or shows by its title
         issued = turn.state.tokens.get(inbound.text) if inbound.kind == "press" or inbound.may_press else None
         if issued is None and inbound.kind == "press":
             return [_respond("button_unknown")], {}

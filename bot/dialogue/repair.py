@@ -83,9 +83,9 @@ async def repeat(runner: Runner, turn: Turn, frame: Frame) -> bool:
     for reply in turn.state.said:
         again = Reply.from_json(reply)
         kept = [
-            (button.title, turn.state.tokens[button.payload]["payload"])
+            (button.title, button.url or turn.state.tokens[button.payload]["payload"])
             for button in again.buttons
-            if button.payload in turn.state.tokens
+            if button.url or button.payload in turn.state.tokens
         ]
         runner.add(turn, "repeat", again.text, kept, again.image)
     return False

@@ -16,7 +16,7 @@ from bot.dialogue.masking import masked
 from bot.dialogue.repair import BUILTIN
 from bot.dialogue.stack import Frame, State
 from bot.dialogue.turn import Handoffs, People, Turn
-from bot.messages import Button, Reply
+from bot.messages import TICKET, Button, Reply
 from locales import Locale
 
 log = structlog.get_logger()
@@ -354,9 +354,12 @@ class Runner:
         self.add(turn, name, spoken.text, spoken.buttons, spoken.image)
 
     def add(self, turn: Turn, name: str, text: str, buttons: Sequence[tuple[str, str]], image: str | None) -> None:
-        """Add a reply whose buttons carry opaque tokens instead of the commands behind them."""
+        """Add a reply whose buttons carry opaque tokens instead of the commands behind them; links are made when it leaves."""
         issued = []
         for title, payload in buttons:
+            if payload.startswith(TICKET):
+                issued.append(Button(title, url=payload))
+                continue
             token = self.new_token()
             top = turn.state.top
             turn.state.tokens[token] = {"title": title, "payload": payload, "frame": top.id if top else None, "used": False}

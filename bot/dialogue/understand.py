@@ -11,6 +11,7 @@ from typing import Any
 from bot.dialogue.commands import Command, CorrectSlots, Hear, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
 from bot.dialogue.domain import Slot, SlotMapping
 from bot.dialogue.flows import Flow, Flows
+from bot.dialogue.masking import is_recovery_code
 from bot.dialogue.stack import Frame, State
 
 _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<entities>\{.*\})?)\Z", re.DOTALL)
@@ -167,7 +168,7 @@ class _Reading:
             return _changes(values, self.view)
         if (taken_back := self.taken_back(flow)) is not None:
             return [CorrectSlots(taken_back)]
-        if self.only_digits() and (answer := self.free_text()):
+        if (self.only_digits() or self.secret_word()) and (answer := self.free_text()):
             return answer
         if flow is not None:
             return self.lead(flow)
@@ -315,7 +316,7 @@ class _Reading:
         )
         if name is None or not free or not 0 < len(self.text) <= _FREE_TEXT_LENGTH or not re.search(r"\w", self.text):
             return []
-        if self.view.slots[name].sensitive and not re.search(r"\d", self.text):
+        if self.view.slots[name].sensitive and not re.search(r"\d", self.text) and not self.secret_word():
             return []  # a phone or a code has digits; without any these are other words
         mapped = {mapping.entity for mapping in self.view.slots[name].mappings}
         others = [entity for entity in self.entities if entity["entity"] not in mapped]
@@ -328,6 +329,10 @@ class _Reading:
         if not self.only_digits() or not any(entity["entity"] == "code" for entity in self.entities):
             return []
         return [RunPattern("pattern_respond", {"intent": "no_code_waits"})]
+
+    def secret_word(self) -> bool:
+        """Tell whether the message is an answer like a recovery code to a question for a secret."""
+        return self.view.secret_asked and is_recovery_code(self.text)
 
     def only_digits(self) -> bool:
         return bool(self.text) and not re.search(r"[^\d\s.,,。-]", self.text)

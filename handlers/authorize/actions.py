@@ -9,6 +9,8 @@ from rasa_sdk.events import SlotSet
 from handlers.identify.actions import read_code
 from handlers.wallet_action import Event, Turn, WalletAction
 
+PAGE = "page"  # what a button answers where a code is asked for: the password's page instead
+
 
 class ShowOrder(WalletAction):
     """Show the card: payee, amount, fee, and where the code went."""
@@ -22,7 +24,7 @@ class ShowOrder(WalletAction):
         order = await turn.wallet.order(turn.slot("order_id"), actor=turn.user_id)
         if order.status != "proposed":
             turn.say("utter_refused_order_not_open", status=order.status)
-            return [SlotSet("order_status", order.status)]
+            return [SlotSet("order_status", order.status), SlotSet("second", None)]
         person = await turn.wallet.person(turn.user_id)
         turn.say(
             "utter_order_card",
@@ -36,11 +38,83 @@ class ShowOrder(WalletAction):
             own_phone=person.phone_masked,
             expires_at=order.expires_at.isoformat(),
         )
-        return [SlotSet("order_status", order.status)]
+        second = await _second_asked(turn) if order.second == "needed" else None
+        return [SlotSet("order_status", order.status), SlotSet("second", second)]
+
+
+async def _second_asked(turn: Turn) -> str:
+    """Name the factor to ask for: the authenticator, which is answered here, before the password, which has a page."""
+    return "authenticator" if "authenticator" in await turn.wallet.second_factors(turn.user_id) else "password"
+
+
+class AskSecondCode(WalletAction):
+    """Ask for the authenticator's code; who has a password too may choose its page."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "action_ask_second_code"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Offer the page only where it leads somewhere."""
+        has_password = "password" in await turn.wallet.second_factors(turn.user_id)
+        turn.say("utter_ask_second_code", pages=["password"] if has_password else [])
+        return []
+
+
+class ValidateSecondCode(WalletAction):
+    """Take six digits or a recovery code, or the wish to enter the password instead."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "validate_second_code"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Keep it as it is; the wallet knows its spellings."""
+        typed = str(turn.slot("second_code"))
+        return [SlotSet("second_code", typed), *([SlotSet("second", "password")] if typed == PAGE else [])]
+
+
+class ProveSecond(WalletAction):
+    """Hand the authenticator's code, or a recovery code, to the wallet."""
+
+    forgets: ClassVar = {"wrong_code": ("second_code",), "*": ("order_status", "second")}
+
+    def name(self) -> str:
+        """Name the action."""
+        return "action_prove_second"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Prove it; then the order's own code is asked for."""
+        order_id = turn.slot("order_id")
+        await turn.wallet.prove_second(order_id, turn.slot("second_code"), actor=turn.user_id, key=turn.key)
+        turn.say("utter_second_proven")
+        return [SlotSet("second", None)]
+
+
+class PasswordPage(WalletAction):
+    """Give the link to the page that takes the payment password for this order."""
+
+    forgets: ClassVar = {"*": ("order_status",)}
+
+    def name(self) -> str:
+        """Name the action."""
+        return "action_password_page"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Make it."""
+        await _show_page(turn)
+        return []
+
+
+async def _show_page(turn: Turn) -> None:
+    ticket = await turn.wallet.ticket(turn.user_id, "enter_password", key=turn.key, order_id=turn.slot("order_id"))
+    turn.say("utter_password_page", ticket=ticket.id)
 
 
 class ValidateCode(WalletAction):
-    """Take six digits, however they are spaced."""
+    """Take six digits, however they are spaced, or the wish for another link to the password's page."""
+
+    forgets: ClassVar = {"*": ("code",)}
 
     def name(self) -> str:
         """Name the action."""
@@ -48,13 +122,16 @@ class ValidateCode(WalletAction):
 
     async def act(self, turn: Turn) -> list[Event]:
         """Keep the digits; anything else costs no try."""
-        return read_code(turn, "code")
+        if turn.slot("code") != PAGE:
+            return read_code(turn, "code")
+        await _show_page(turn)
+        return [SlotSet("code", None)]
 
 
 class Authorize(WalletAction):
     """Hand the code to the wallet, which posts the order or says why not."""
 
-    forgets: ClassVar = {"wrong_code": ("code",), "*": ("order_status",)}
+    forgets: ClassVar = {"wrong_code": ("code",), "second_factor_missing": ("code",), "*": ("order_status",)}
 
     def name(self) -> str:
         """Name the action."""

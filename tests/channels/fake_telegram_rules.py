@@ -88,11 +88,14 @@ def markup(given: dict[str, Any]) -> dict[str, Any]:
     markup = json.loads(given["reply_markup"])
     for row in markup["inline_keyboard"]:
         for button in row:
-            if button.keys() != {"text", "callback_data"}:
-                raise bad(f"the fake knows only text and callback_data of a button, not {sorted(button)}")
+            if button.keys() not in ({"text", "callback_data"}, {"text", "url"}):
+                raise bad(f"the fake knows only text with callback_data or url of a button, not {sorted(button)}")
             if not button["text"].strip():
                 raise bad("inline keyboard button text must be non-empty")
-            if not 1 <= len(button["callback_data"].encode()) <= 64:
+            if "url" in button:
+                if not re.match(r"https://[\w-]+\.[\w.-]+/", button["url"]):
+                    raise bad("BUTTON_URL_INVALID")
+            elif not 1 <= len(button["callback_data"].encode()) <= 64:
                 raise bad("BUTTON_DATA_INVALID")
     return {"reply_markup": markup} if markup["inline_keyboard"] else {}
 

@@ -78,12 +78,13 @@ class House:
         self.slept.append(seconds)
         await asyncio.sleep(0.01)
 
-    def door(self, token: str = TOKEN, secret: str | None = None) -> TelegramDoor:
+    def door(self, token: str = TOKEN, secret: str | None = None, public_url: str = "") -> TelegramDoor:
         """Build a door to the server; it is closed with the test."""
         door = TelegramDoor(
             token,
             self.assistant,
             fetch_image=self.fetch_image,
+            public_url=public_url,
             api_base=self.telegram.url,
             webhook_secret=secret,
             sleep=self.sleep,
@@ -211,6 +212,23 @@ async def test_buttons_are_pressed_once_and_go_away(house: House) -> None:
     assert (press.kind, press.text, press.sender) == ("press", token, str(CHAT))
     assert house.telegram.buttons(CHAT) == []
     assert house.telegram.texts(CHAT)[0] == "转给哪位?"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "text", "buttons"),
+    [
+        ("https://wallet.example.com", "请打开", ["安全页面", "算了"]),
+        ("http://127.0.0.1:8080", "请打开\n安全页面 http://127.0.0.1:8080/secure#abc", ["算了"]),
+    ],
+)
+async def test_a_link_is_a_button_where_telegram_takes_it(house: House, public_url: str, text: str, buttons: list[str]) -> None:
+    """An https address stands behind a button, any other in the text, since Telegram refuses it as a button."""
+    door = house.door(public_url=public_url)
+    await door.start_polling()
+    house.assistant.always(Outcome((Reply("请打开", (Button("安全页面", url="/secure#abc"), Button("算了", "tok"))),)))
+    await house.telegram.user_says(CHAT, "设置支付密码")
+    assert await house.telegram.answer(CHAT, 1) == text
+    assert house.telegram.buttons(CHAT) == buttons
 
 
 async def test_a_press_that_telegram_holds_too_old_still_counts(house: House) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from bot.channels import terminal
-from bot.messages import Reply
+from bot.messages import Button, Outcome, Reply
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for something on a busy machine
@@ -84,6 +84,18 @@ async def test_a_slash_and_number_presses_an_offered_button(scripted):
         ("text", "/3"),
         ("text", "/1"),
     ]
+
+
+async def test_a_link_is_written_out_where_a_server_stands_beside(scripted):
+    """With an address people can follow it; without one it says where to go; it takes no number from the buttons."""
+    scripted.script["页面"] = Outcome((Reply("请打开", (Button("安全页面", url="/secure#abc"), Button("算了", "tok-no"))),))
+    lines = await talk(scripted, "页面\n/1\n".encode(), public_url="http://127.0.0.1:8080")
+    assert "  安全页面：http://127.0.0.1:8080/secure#abc" in lines
+    assert [(inbound.kind, inbound.text) for inbound in scripted.heard] == [("text", "页面"), ("press", "tok-no")]
+    lines = await talk(scripted, "页面\n".encode())
+    assert any("安全页面" in line and "打不开网页" in line for line in lines)
+    (form,) = await talk(scripted, "页面\n".encode(), as_json=True, public_url="http://127.0.0.1:8080")
+    assert '"url": "http://127.0.0.1:8080/secure#abc"' in form
 
 
 async def test_a_typed_payload_may_press(scripted):

@@ -139,6 +139,24 @@ async def test_a_talk_in_the_browser(site, phone, scripted):
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE_SIZE["width"]
 
 
+async def test_a_link_opens_in_a_window_of_its_own(site, phone, scripted):
+    """It is a link of this server and says nothing in the chat; one that leads elsewhere leads nowhere."""
+    scripted.script["页面"] = Outcome((Reply("请打开", (Button("安全页面", url="/assets/coin.svg#abc"), Button("算了", "tok"))),))
+    scripted.script["别处"] = Outcome((Reply("请打开", (Button("别处", url="https://evil.example/"),)),))
+    page = await open_chat(phone, site)
+    await say(page, "页面")
+    link = page.get_by_role("link", name="安全页面")
+    assert await link.get_attribute("rel") == "noopener noreferrer"
+    async with phone.expect_page() as opened:
+        await link.click()
+    assert (await opened.value).url == f"{site.url}/assets/coin.svg#abc"
+    await expect(page.get_by_role("button", name="算了")).to_be_visible()
+    assert len(scripted.heard) == 1
+    await say(page, "别处")
+    await expect(page.locator(".options a")).to_have_count(1)
+    assert await page.locator(".options a").get_attribute("href") is None
+
+
 async def test_facts_become_a_receipt_and_other_lines_stay_words(site, phone, scripted):
     """Lines of facts and of transactions are laid out in rows; a single one, or a sentence, stays as it is."""
     card = "请核对：\n收款人 *娜（138****0002）\n金额 ¥200.00，手续费 ¥0.00\n从厦门钱包付出，实时到账"

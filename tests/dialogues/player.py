@@ -12,6 +12,10 @@ A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
 - ``again: true``: the very same message once more, with its message id (the answer must be the same);
 - ``later: minutes``: time passes (no message);
 - ``agent: take``, ``agent: back``, ``agent: close`` or ``agent: {say: text}``: what the desk does (no message);
+- ``page: {answer: text}``: the person opens the one-time page that the newest answer links to and fills it in; what is not given
+  is read from the phone or from the authenticator app that an earlier page has set up (no message);
+- ``app: true``: the code that the authenticator app shows now is typed; ``recovery: N``: the N-th of the recovery codes;
+- ``gift: {from: NAME, to: NAME, yuan: amount}``: somebody else pays, with the code on their phone (no message);
 - ``balance: {NAME: yuan}``: the ledger must hold that, in Xiamen or in ``NAME@city`` (no message);
 - ``phone: {NAME: [parts]}``: the newest message on that demo user's phone must hold these parts (no message);
 
@@ -38,10 +42,15 @@ from PIL import Image
 from bot.app import App
 from bot.demo import demo_user
 from tests.conftest import Clock
+from wallet_service import Fen, Transfer, mask_phone
+from wallet_service.keys import hotp
 
-_TURNS = {"user", "code", "press", "press_old", "image", "again", "later", "agent", "balance", "phone"}
+_TURNS = {
+    *("user", "code", "press", "press_old", "image", "again", "later", "agent", "balance", "phone"),
+    *("page", "app", "recovery", "gift"),
+}
 _CHECKS = {"bot", "not", "buttons", "silent"}
-_QUIET = {"later", "agent", "balance", "phone"}
+_QUIET = {"later", "agent", "balance", "phone", "page", "gift"}
 
 
 class Player:
@@ -54,6 +63,7 @@ class Player:
         self.replies: list[dict[str, Any]] = []
         self.seen: dict[str, str] = {}
         self.agent: Any = None
+        self.app_key, self.recovery_codes = b"", [""]
 
     async def play(self, case: dict[str, Any]) -> None:
         """Play one case and hold every answer against what it must hold."""
@@ -102,6 +112,14 @@ class Player:
                 self.clock.ahead += dt.timedelta(minutes=turn["later"])
             case "agent":
                 await self.desk(turn["agent"])
+            case "page":
+                await self.fill_in(turn["page"], where)
+            case "app":
+                await self.say(self.app_code())
+            case "recovery":
+                await self.say(self.recovery_codes[turn["recovery"] - 1])
+            case "gift":
+                await self.give(**turn["gift"])
             case "balance":
                 for name, yuan in turn["balance"].items():
                     await self.holds(name, yuan, where)
@@ -154,10 +172,56 @@ class Player:
         """Read the newest code from the simulated phone, or one that came ``earlier`` codes before it."""
         return str([message["code"] for message in await self.outbox(phone) if "code" in message][earlier])
 
-    async def outbox(self, phone: str) -> list[dict[str, Any]]:
-        """Read what came to the simulated phone, newest first."""
+    async def outbox(self, phone: str = "") -> list[dict[str, Any]]:
+        """Read what came to the simulated phone, or to all, newest first."""
         async with self.session.get(self.server.make_url("/dev/outbox"), params={"to": phone}) as response:
             return list(await response.json())
+
+    async def fill_in(self, answers: dict[str, str], where: str) -> None:
+        """Use the newest link as its page's script does."""
+        links = [button["url"] for reply in self.replies for button in reply.get("buttons", []) if "url" in button]
+        assert links, f"{where}: no link among {self.replies}"
+        asking = {"token": links[-1].partition("/secure#")[2]}
+        shown = await self.ask("open", asking)
+        if "secret" in shown:
+            self.app_key = base64.b32decode(shown["secret"].replace(" ", ""))
+        for name in shown["asks"]:
+            match answers.get(name), name:
+                case None, "code":
+                    sent = await self.ask("code", asking)
+                    (phone,) = {m["to"] for m in await self.outbox() if mask_phone(m["to"]) == sent["phone"] and "code" in m}
+                    asking[name] = await self.code(phone)
+                case None, "app_code" | "second":
+                    asking[name] = self.app_code()
+                case given, _:
+                    asking[name] = str(given)
+        assert set(answers) <= set(shown["asks"]), f"{where}: the page asks for {shown['asks']}"
+        done = await self.ask("use", asking)
+        self.recovery_codes = done["codes"] or self.recovery_codes
+
+    async def ask(self, act: str, body: dict[str, str]) -> dict[str, Any]:
+        """Ask the one-time page's server."""
+        async with self.session.post(self.server.make_url(f"/secure/{act}"), json=body) as response:
+            answer = dict(await response.json())
+            assert response.status == 200, answer
+            return answer
+
+    def app_code(self) -> str:
+        """Give the code that the authenticator app shows now."""
+        return hotp(self.app_key, int(self.clock().timestamp()) // 30)
+
+    async def give(self, **gift: Any) -> None:
+        """Let somebody else pay somebody."""
+        payer, wallet = self.user_id(gift["from"]), self.app.wallet
+        (payee,) = await wallet.find_payees(payer, demo_user(gift["to"]), city="xiamen")
+        transfer = Transfer(payer, payee.wallet_id, Fen(round(float(gift["yuan"]) * 100)))
+        order = await wallet.propose(transfer, actor=payer, key=uuid4().hex)
+        await wallet.authorize(order.id, await self.code(demo_user(gift["from"])), actor=payer, key=uuid4().hex)
+
+    def user_id(self, name: str) -> int:
+        """Give a demo user's id."""
+        people = tomllib.loads(files("wallet_service").joinpath("demo.toml").read_text("utf-8"))["people"]
+        return 1 + [one["name"] for one in people].index(name)
 
     async def with_wallets(self, text: str) -> str:
         """Put wallet numbers in the places that name their holders."""
@@ -185,9 +249,7 @@ class Player:
     async def holds(self, name: str, yuan: Any, where: str) -> None:
         """Hold the ledger's balance of a demo user in Xiamen, or in ``name@city``, against yuan."""
         person, _, city = name.partition("@")
-        people = tomllib.loads(files("wallet_service").joinpath("demo.toml").read_text("utf-8"))["people"]
-        user_id = 1 + [one["name"] for one in people].index(person)
-        balance = await self.app.wallet.balance(user_id, city or "xiamen")
+        balance = await self.app.wallet.balance(self.user_id(person), city or "xiamen")
         assert balance.available == round(float(yuan) * 100), f"{where}: {name} holds {balance.available} fen"
 
 

@@ -25,7 +25,7 @@ from bot.dialogue.flows import Flows
 from bot.dialogue.repair import BUILTIN
 from bot.dialogue.stack import State
 from bot.dialogue.understand import Thresholds, View, press
-from bot.messages import Kind
+from bot.messages import TICKET, Kind
 from locales import Locale, LocaleError
 from locales.render import clock, moment, money
 from nlu import Interpreter
@@ -45,6 +45,7 @@ ALWAYS = {"city_name"}
 ITEMS = {
     "choices": {"id": "8010000000001", "name": "*娜", "phone": "138****0002"},
     "candidates": {"title": "查余额", "payload": "/check_balance"},
+    "pages": "password",
     "correctable": {"slot": "payee", "name": "收款人"},
     "older": {"before": 7, "period": {"start": "2026-11-01", "end": "2026-11-22"}},
 }
@@ -314,7 +315,8 @@ def payloads(locale: Locale) -> Iterator[tuple[str, str]]:
         for button in (button for variant in variants for button in variant.get("buttons", [])):
             assert set(button) <= {"title", "payload", "each"}, name
             scope = {"item": ITEMS[button["each"]]} if "each" in button else {}
-            yield name, environment.from_string(button["payload"]).render(scope)
+            if not button["payload"].startswith(TICKET):  # a link; the handlers' tests follow it
+                yield name, environment.from_string(button["payload"]).render(scope)
 
 
 def test_every_button_means_something(locale: Locale, dialogue: tuple[Flows, dict[str, Slot]]) -> None:

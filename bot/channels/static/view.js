@@ -8,6 +8,16 @@ const NAMES = { bot: words.bot, agent: words.agent, user: words.you };
 const FACT = /^(\p{Script=Han}[\p{Script=Han}A-Za-z]{0,7})(?:[:\uff1a]\s*| )(\S.{0,60})$/u;
 const ENTRY = /^(.{0,20}\d:\d\d .{1,40}) ([+\u2212-]?\u00a5-?[\d,]+\.\d\d)$/u;
 
+// A link to a page of this server, in a window of its own: the talk goes on here.
+function leading(title, url) {
+  const link = make("a", "", title);
+  const address = new URL(url, location.href);
+  if (address.origin === location.origin) link.href = address.href;
+  link.target = "_blank";
+  link.rel = "noopener noreferrer";
+  return link;
+}
+
 export class View {
   constructor({ onPress, onRetry }) {
     this.onPress = onPress;
@@ -106,15 +116,17 @@ export class View {
     this.options = make("div", "options");
     this.options.setAttribute("role", "group");
     this.options.setAttribute("aria-label", words.options);
-    for (const { title, payload } of buttons) {
-      const button = make("button", "", title);
-      button.type = "button";
-      button.addEventListener("click", () => this.onPress(title, payload));
-      this.options.append(button);
-    }
+    for (const { title, payload, url } of buttons) this.options.append(url ? leading(title, url) : this.option(title, payload));
     const stay = this.near();
     this.log.append(this.options);
     if (stay) this.toEnd();
+  }
+
+  option(title, payload) {
+    const button = make("button", "", title);
+    button.type = "button";
+    button.addEventListener("click", () => this.onPress(title, payload));
+    return button;
   }
 
   withdraw() {

@@ -39,6 +39,7 @@ from sqlalchemy.types import TypeEngine
 
 Row = Mapping[str, Any]
 _IN_ADVANCE = 1_000
+_UNIQUE = "23505"
 
 
 class _Ids(TypeDecorator[Sequence[int]]):
@@ -179,5 +180,5 @@ class Ids:
 
     def drop_if_taken(self, error: DBAPIError) -> None:
         """Drop what was taken in advance if another has it: a server that crashed in that moment may give it away again."""
-        if f"pk_{self.table.name}" in str(error.orig):
+        if getattr(error.orig, "sqlstate", None) == _UNIQUE and "replays" not in str(error.orig):  # where a repeated key stands
             self.spare.clear()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from wallet_service import Fen, Pay, PayBill, Withdraw
+
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -109,3 +111,46 @@ async def test_orders_move_only_forward(till, state) -> None:
         else:
             with pytest.raises(IntegrityError):
                 await till.sql(attempt, order.id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("amount = amount - 1", "fee = 1", "payee_id = 3", "method = 'code'", "card_id = NULL", "delay = 1", "outside = ''"),
+        *("kind = 'top_up'", "nonce = ?", "outside_no = 'x'", "outside_no = NULL"),
+    ],
+)
+async def test_what_was_confirmed_stays_while_it_waits(till, change) -> None:
+    """An order that a channel outside has: neither what it is nor its number there can be changed."""
+    order = await till.wish(Withdraw(till.ids["王小明"], await till.card(), Fen(100), "qingdao"))
+    await till.sql("UPDATE orders SET status = 'authorised' WHERE id = ?", order.id)
+    with pytest.raises(IntegrityError):
+        await till.sql(f"UPDATE orders SET {change} WHERE id = ?", *([b"x"] if "?" in change else []), order.id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("posted_amount = 1", "posted_at = posted_at + 1", "posted_at = NULL", "receipt_no = 'x'", "authorised_at = NULL"),
+        *("spent_day = 0", "delay = 1", "code_hash = NULL", "refunded = 299", "refunded = 1001", "refunds_id = 1"),
+    ],
+)
+async def test_what_was_posted_stays(till, change) -> None:
+    """A payment that was given back in part: nothing of it changes any more, but that more is given back."""
+    order = await till.confirmed(Pay(till.ids["王小明"], (await till.merchant())[1], Fen(1_000)))
+    await till.wallet.refund(order.id, Fen(300), key=till.key())
+    with pytest.raises(IntegrityError):
+        await till.sql(f"UPDATE orders SET {change} WHERE id = ?", order.id)
+    await till.sql("UPDATE orders SET refunded = 1000 WHERE id = ?", order.id)
+
+
+async def test_a_bill_is_paid_by_one_order(till) -> None:
+    """Whatever the code above it does, a second order for the same bill can be neither held nor posted."""
+    command = PayBill(till.ids["王小明"], (await till.bill())[0])
+    first, second = await till.wish(command), await till.wish(command)
+    await till.sql("UPDATE orders SET status = 'authorised' WHERE id = ?", first.id)
+    for status in ("authorised'", f"posted'{POSTED}"):
+        with pytest.raises(IntegrityError):
+            await till.sql(f"UPDATE orders SET status = '{status} WHERE id = ?", second.id)
+    await till.sql("UPDATE orders SET status = 'voided' WHERE id = ?", first.id)
+    await till.sql("UPDATE orders SET status = 'authorised' WHERE id = ?", second.id)

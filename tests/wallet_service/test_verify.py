@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from tests.wallet_service.conftest import SECRET
-from wallet_service import ConfigurationError, LedgerFault, Wallet, chain
+from wallet_service import ConfigurationError, Fen, LedgerFault, Pay, TopUp, Wallet, Withdraw, chain
 from wallet_service.bulk import Movement, post_movements
 from wallet_service.chain import CONTENT, FROM_ENTRIES, START, link_hash
 from wallet_service.posting import receipt_no
@@ -296,3 +296,46 @@ async def test_an_order_posted_by_plain_sql_is_found(till) -> None:
     await till.wallet.seal()
     faults = [(fault.check, fault.where) for fault in (await till.wallet.verify()).faults]
     assert ("confirmation", f"order {order.id}") in faults
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE accounts SET held = held - 1 WHERE id = :payer", {"held"}),
+        ("UPDATE accounts SET held = 0 WHERE id = :payer", {"held"}),
+        ("UPDATE accounts SET incoming = incoming + 1 WHERE id = :payer", {"incoming"}),
+        ("UPDATE accounts SET static_spent = 0 WHERE id = :payer", {"spending"}),
+        ("UPDATE accounts SET quota_used = quota_used - 1 WHERE id = :payer", {"spending"}),
+        ("UPDATE accounts SET day_spent = day_spent - 1 WHERE id = :payer", {"spending"}),
+        ("UPDATE orders SET status = 'voided' WHERE id = :held", {"held", "spending"}),
+        ("UPDATE orders SET status = 'voided' WHERE id = :expected", {"incoming", "outside", "held"}),
+        ("UPDATE orders SET spent_day = 0 WHERE id = :held", {"spending"}),
+        ("UPDATE orders SET amount = amount + 1 WHERE id = :held", {"held", "spending"}),
+        ("UPDATE orders SET refunded = refunded - 1 WHERE id = :paid", {"refunded"}),
+        ("UPDATE orders SET refunds_id = 1 WHERE id = :refund", {"refunded", "confirmation"}),
+        ("UPDATE orders SET posted_amount = posted_amount - 1 WHERE id = :part", {"order", "spending", "confirmation"}),
+        ("UPDATE orders SET outside_state = 'unknown' WHERE id = :withdrawn", {"outside"}),
+        ("UPDATE orders SET fee = 0 WHERE id = :withdrawn", {"order", "chain", "confirmation"}),
+        ("UPDATE orders SET quota_used = 0 WHERE id = :withdrawn", {"spending"}),
+    ],
+)
+async def test_holds_and_counters_are_held_against_the_orders(till, statement, found) -> None:
+    """Whatever is held, expected, counted, given back or said by a channel outside: a fen changed by hand is found."""
+    user, card, number = till.ids["王小明"], await till.card(), (await till.merchant())[1]
+    withdrawn = await till.confirmed(Withdraw(user, card, Fen(120_000)))
+    await till.wallet.run_due()
+    till.bank.answers.append("unknown")
+    orders = {
+        "withdrawn": withdrawn.id,
+        "held": (await till.transfer("王小明", "李娜", 1_000, delay=86_400)).id,
+        "part": (await till.transfer("王小明", "李娜", 2_000, delay=86_400)).id,
+        "paid": (await till.confirmed(Pay(user, number, Fen(3_000), static=True))).id,
+        "expected": (await till.confirmed(TopUp(user, card, Fen(4_000)))).id,
+    }
+    await till.wallet.run_due()
+    await till.wallet.capture(orders["part"], Fen(500), key=till.key())
+    orders["refund"] = (await till.wallet.refund(orders["paid"], Fen(700), key=till.key())).order_id
+    orders["payer"] = await till.account("王小明")
+    for name, number in orders.items():
+        statement = statement.replace(f":{name}", str(number))
+    assert {check for check, _ in await _tampered(till, statement)} == found

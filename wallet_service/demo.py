@@ -21,7 +21,7 @@ from wallet_service.ledger import new_account
 from wallet_service.limits import day_number
 from wallet_service.numbers import new_merchant_number, new_wallet_number
 from wallet_service.people import phone_index
-from wallet_service.schema import accounts, billers, bills, cards, contacts, users
+from wallet_service.schema import accounts, billers, bills, cards, chain_head, contacts, users
 from wallet_service.wallet import Wallet
 
 _FILE = Path(__file__).with_name("demo.toml")
@@ -49,6 +49,7 @@ async def load(wallet: Wallet) -> dict[str, int]:
     data = tomllib.loads(_FILE.read_text("utf-8"))
     phones = [person["phone"] for person in data["people"]]
     async with context.database.write() as connection:
+        await connection.execute(select(chain_head.c.id).with_for_update())  # who comes second finds what the first has loaded
         known = select(users.c.name, users.c.id).where(users.c.phone_index.in_([phone_index(context, phone) for phone in phones]))
         found = {row.name: row.id for row in await connection.execute(known)}
         if len(found) == len(phones):

@@ -31,5 +31,5 @@ async def ensure_system_accounts(context: Context) -> None:
         known = {(row.city, row.kind) for row in await connection.execute(wanted)}
         rows = [new_account(kind, city) for city, kind in missing if (city, kind) not in known]
         if rows:
-            await connection.execute(insert(accounts), rows)
+            await connection.execute(context.database.insert_if_new(accounts), rows)  # another process may be at it too
         context.system.update({(row.city, row.kind): row.id for row in await connection.execute(wanted)})

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from bot.desk.tables import metadata
 from wallet_service import Database, SchemaError
+from wallet_service.migrations import take_turns
 
 TABLES = metadata  # the conversations' and the desk's
 HEAD = "0002"
@@ -29,6 +30,7 @@ def current(connection: Connection) -> str | None:
 
 def upgrade(connection: Connection) -> None:
     """Bring the schema to HEAD inside the caller's transaction."""
+    take_turns(connection)
     if (version := current(connection)) == _BEFORE_RELEASE:
         raise SchemaError(
             f"the conversations' tables are at version {version}, from before the first release: start a new database"

@@ -16,6 +16,7 @@ from wallet_service.errors import SchemaError
 HEAD = "0003"
 _BEFORE_RELEASE = ("0001", "0002")
 VERSION_TABLE = "wallet_version"
+_TURN = 7_301_552_140  # the advisory lock of whoever migrates, apart from any other that may share the database
 
 
 def current(connection: Connection) -> str | None:
@@ -26,8 +27,15 @@ def current(connection: Connection) -> str | None:
     return version
 
 
+def take_turns(connection: Connection) -> None:
+    """Let one migrate at a time until the transaction ends: alembic's context is one a process, and tables are made once."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_TURN})"))
+
+
 def upgrade(connection: Connection) -> None:
     """Bring the schema to HEAD inside the caller's transaction."""
+    take_turns(connection)
     if (version := current(connection)) in _BEFORE_RELEASE:
         raise SchemaError(f"the wallet's tables are at version {version}, from before the first release: start a new database")
     # alembic takes 0.2 s to import: only who migrates pays for it

@@ -268,6 +268,18 @@ def server(request: pytest.FixtureRequest) -> Callable[[str], str] | None:
 
 
 @pytest.fixture
+async def empty(server: Callable[[str], str] | None, tmp_path: Path) -> AsyncIterator[str]:
+    """Give the URL of a database with nothing in it."""
+    name = f"e{uuid4().hex}"
+    if server is None:
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+    else:
+        await sql_on(server("postgres"), f"CREATE DATABASE {name}")
+        yield server(name)
+        await sql_on(server("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
 async def till(
     request: pytest.FixtureRequest,
     server: Callable[[str], str] | None,
@@ -298,7 +310,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of a module that says ``DATABASES`` on each of these kinds."""
     kinds = getattr(metafunc.module, "DATABASES", None)
     said = any("server" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
-    if kinds and "till" in metafunc.fixturenames and not said:
+    if kinds and "server" in metafunc.fixturenames and not said:
         metafunc.parametrize("server", kinds, indirect=True)
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import CheckConstraint, inspect
+from sqlalchemy.engine import Connection
 
 import wallet_service
+from tests.wallet_service.conftest import SECRET
 from wallet_service import ConfigurationError, SchemaError, Wallet, close_environment, from_environment, migrate
 from wallet_service.database import make_private_file
 from wallet_service.migrations import HEAD, VERSION_TABLE
@@ -35,35 +38,47 @@ async def test_an_empty_database_is_migrated(tmp_path: Path) -> None:
     assert settings == ["wal", 2, 1]
 
 
-async def test_migrations_and_tables_agree(tmp_path: Path) -> None:
-    """What the migrations build is what the code's tables say, and HEAD is the newest migration."""
-    await migrate(f"sqlite:///{tmp_path}/w.db")
-    engine = create_engine(f"sqlite:///{tmp_path}/w.db")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        assert compare_metadata(context, metadata) == []
-        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql LIKE '%CHECK%'"))
-        built = dict(list(map(tuple, rows)))
-    engine.dispose()
-    checks = {
+async def test_migrations_and_tables_agree(empty: str) -> None:
+    """What the migrations build is what the code's tables say, checks included, and HEAD is the newest migration."""
+    await migrate(empty)
+    async with Wallet.open(empty, secret=SECRET, working=False) as wallet, wallet.database.read() as connection:
+        assert await connection.run_sync(_differences) == []
+        found = await connection.run_sync(lambda sync: inspect(sync).get_multi_check_constraints())
+    built = {(table, check["name"]) for (_, table), checks in found.items() for check in checks}
+    declared = {
         (table.name, str(constraint.name))
         for table in metadata.tables.values()
         for constraint in table.constraints
-        if type(constraint).__name__ == "CheckConstraint"
+        if isinstance(constraint, CheckConstraint)
     }
-    assert {(table, name) for table, name in checks if name not in built[table]} == set()
+    assert declared == built
     config = Config()
     config.set_main_option("script_location", str(Path(wallet_service.__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-async def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
-    """Also at once, from two callers."""
-    url = f"sqlite:///{tmp_path}/w.db"
-    await asyncio.gather(migrate(url), migrate(url))
-    async with Wallet.open(url) as wallet:
+def _differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return list(compare_metadata(context, metadata))
+
+
+async def test_migrating_twice_changes_nothing(empty: str) -> None:
+    """Also at once, from four callers."""
+    await asyncio.gather(*(migrate(empty) for _ in range(4)))
+    async with Wallet.open(empty, secret=SECRET) as wallet:
         assert (await wallet.verify()).ok
+
+
+async def test_many_may_open_an_empty_database_at_once(empty: str) -> None:
+    """One of them makes what is needed, all of them work, and nothing is there twice."""
+    async with AsyncExitStack() as stack:
+        opening = (stack.enter_async_context(Wallet.open(empty, secret=SECRET)) for _ in range(4))
+        wallets = await asyncio.gather(*opening)
+        challenge = await wallets[0].start_login("13900000001", key="k")
+        assert await wallets[3].start_login("13900000001", key="k") == challenge
+        reports = [await wallet.verify() for wallet in wallets]
+    assert {(report.accounts, report.faults) for report in reports} == {(4 * len(wallets[0].cities), ())}
 
 
 async def test_another_set_of_tables_may_live_in_the_file(tmp_path: Path) -> None:
@@ -165,15 +180,14 @@ async def test_a_key_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pyt
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"second", [path])
 
 
-async def test_the_first_head_is_signed_when_the_ledger_is_made(tmp_path: Path) -> None:
+async def test_the_first_head_is_signed_when_the_ledger_is_made(empty: str) -> None:
     """Before anything is posted there is a head; a database that was only migrated gets it from its first opening."""
-    url = f"sqlite:///{tmp_path}/w.db"
-    await migrate(url)
-    async with Wallet.open(url, working=False) as wallet:
+    await migrate(empty)
+    async with Wallet.open(empty, secret=SECRET, working=False) as wallet:
         assert (await wallet.verify()).ok
         async with wallet.database.read() as connection:
             assert (await connection.exec_driver_sql("SELECT COUNT(*) FROM chain_head")).scalar() == 0
-    async with Wallet.open(url) as wallet, wallet.database.read() as connection:
+    async with Wallet.open(empty, secret=SECRET) as wallet, wallet.database.read() as connection:
         assert (await connection.exec_driver_sql("SELECT position FROM chain_head")).scalar() == 0
 
 

@@ -158,3 +158,42 @@ async def test_a_link_that_is_over_says_so(running, page):
         await expect(page.locator("#after")).to_contain_text("重新发起")
         await expect(page.locator("form")).to_have_count(0)
     await keep(page, "secure-over")
+
+
+async def test_from_the_chat_to_the_page_and_back(running, page):
+    """Asked for in the chat, opened from its link in a window of its own, done there: nothing of it stands in the chat."""
+    app, url = running
+    await page.goto(url)
+
+    async def say(text: str, answer: str) -> None:
+        await page.fill("#input", text)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".log .theirs .bubble").last).to_contain_text(answer, timeout=PATIENCE)
+
+    async def code() -> str:
+        await app.courier.drain()
+        assert app.phone is not None
+        return str(next(message["code"] for message in app.phone.messages(LI) if "code" in message))
+
+    await say("设置支付密码", "手机号")
+    await say(LI, "短信里的6位")
+    await say(await code(), "安全页面")
+    link = page.get_by_role("link", name="打开安全页面")
+    await expect(link).to_be_visible()
+    await keep(page, "secure-link")
+    async with page.context.expect_page() as opened:
+        await link.click()
+    secure = await opened.value
+    await expect(secure.get_by_role("heading", name="设置支付密码")).to_be_visible(timeout=PATIENCE)
+    await secure.get_by_label("短信验证码").fill(await code_on_phone(secure, app))
+    for label in ("新的支付密码", "再输一遍"):
+        await secure.get_by_label(label).fill(PASSWORD)
+    await secure.get_by_role("button", name="确定").click()
+    await expect(secure.get_by_role("heading", name="支付密码设好了")).to_be_visible()
+    await secure.close()
+    await page.reload()
+    await expect(page.locator(".log .theirs").last).to_be_visible()
+    await page.get_by_role("button", name="打开安全页面").click()  # drawn from the record: asking for it brings the link again
+    await expect(page.get_by_role("link", name="打开安全页面")).to_be_visible(timeout=PATIENCE)
+    assert PASSWORD not in await page.content()
+    assert await app.wallet.second_factors(LI_ID) == {"password"}

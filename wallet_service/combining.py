@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service import errors
+from wallet_service import errors, outages
 from wallet_service.context import Context
 from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, rest_before, restore, shown
 from wallet_service.schema import replays
@@ -146,11 +146,15 @@ class Combiner:
             self._taken -= waiting.marks()
 
     async def _each(self, batch: list[_Waiting], fault: Exception) -> None:
-        """Take the wishes of a batch that failed one by one: only the one that cannot be done fails."""
-        if len(batch) == 1:
+        """Take the wishes of a batch that failed one by one, on a new connection: only the one that cannot be done fails."""
+        unknown = isinstance(fault, errors.ServiceUnavailable) and fault.facts["unknown"]
+        if isinstance(fault, errors.ServiceUnavailable) and not outages.may_pass(fault):
+            for waiting in batch:
+                _answer(waiting, errors.ServiceUnavailable(unknown=unknown))
+            return
+        if len(batch) == 1 and not isinstance(fault, errors.ServiceUnavailable):
             _answer(batch[0], fault)
             return
-        unknown = isinstance(fault, errors.ServiceUnavailable) and fault.facts["unknown"]
         for place, waiting in enumerate(batch):
             try:
                 async with self.context.database.writing() as begin:

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service import errors, views
+from wallet_service import errors, outages, views
 from wallet_service.checks import is_id, is_text
 from wallet_service.context import Context
 from wallet_service.schema import replays
@@ -95,6 +95,19 @@ async def once(
     A :class:`WalletError` raised by ``work`` is an outcome: what was written before it is kept, and so is the refusal.
     """
     digest = digest_of(context, operation, scope, key, inputs)
+    try:
+        return await _attempts(context, scope, key, digest, work)
+    except errors.ServiceUnavailable as outage:
+        if not outages.may_pass(outage):
+            raise
+        broken = outage
+    try:  # on another connection; what the first one did, if it did it, is found by the key
+        return await _attempts(context, scope, key, digest, work)
+    except errors.ServiceUnavailable as outage:
+        raise errors.ServiceUnavailable(unknown=broken.facts["unknown"] or outage.facts["unknown"]) from outage
+
+
+async def _attempts(context: Context, scope: int, key: str, digest: bytes, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return await _attempt(context, scope, key, digest, work)

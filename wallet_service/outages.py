@@ -41,6 +41,11 @@ def told() -> Iterator[Commit]:
         raise ServiceUnavailable(unknown=commit.begun and broke) from error
 
 
+def may_pass(fault: BaseException) -> bool:
+    """Tell whether a fault is an outage of one connection, which the next one may not have."""
+    return isinstance(fault, ServiceUnavailable) and isinstance(fault.__cause__, Exception) and bool(_broke_off(fault.__cause__))
+
+
 def _broke_off(error: Exception) -> bool | None:
     """Tell whether a database broke off (True) or said that it cannot (False); None for what is no outage."""
     if isinstance(error, PoolTimeoutError):

@@ -9,13 +9,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.wallet_service.conftest import LIMITS, SECRET, Clock, Till, sql_on
-from tests.wallet_service.steps import STEPS, Step, Steps, marks
+from tests.wallet_service.steps import STEPS, Steps, marks
 from tests.wallet_service.wire import Wire, wire
 from wallet_service import Wallet, WalletError
 from wallet_service.bench import cluster as postgres
@@ -139,35 +138,42 @@ CUT = ("propose", "authorize", "resend_code", "recall", "start_login", "finish_l
 
 @pytest.mark.parametrize("name", CUT)
 async def test_a_wire_cut_at_every_message(far, name) -> None:
-    """Wherever the connection breaks: what is said to be undone is undone, and the same key gives the one result of the one
-    time that it was done."""
+    """Wherever a connection breaks in the middle of a step, another takes over, and the step is done once."""
     till, carrier = far
-    steps, message, cut = Steps(till), 0, True
+    steps, step, message, cut = Steps(till), STEPS[name], 0, True
     while cut:
+        given, key, before = await step.before(steps), till.key(), await marks(till, step)
         # the server does what each message in turn says, and its answer is lost; only one commit does not even get there
-        where = {"at": message, "delivered": True} if message else {"at": b"COMMIT", "delivered": False}
-        cut = await _done_once(steps, STEPS[name], carrier, where)
+        carrier.cut(message or b"COMMIT;", delivered=message > 0)
+        result = await step.call(till.wallet, given, key)
+        cut = carrier.mend()
+        assert await step.call(till.wallet, given, key) == result
+        assert await marks(till, step) == before + 1
         message += 1
     assert message > 5
     assert (await till.wallet.verify()).ok
 
 
-async def _done_once(steps: Steps, step: Step, carrier: Wire, where: dict[str, Any]) -> bool:
-    """Do an operation over a wire that may break, and again with its key; tell whether it broke."""
-    till = steps.till
-    given, key, before = await step.before(steps), till.key(), await marks(till, step)
-    carrier.cut(**where)
-    try:
-        result = await step.call(till.wallet, given, key)
-    except ServiceUnavailable as error:
-        result = error
-    cut = carrier.mend()
-    if isinstance(result, ServiceUnavailable) and not result.facts["unknown"]:
-        assert await marks(till, step) == before
-    again = await step.call(till.wallet, given, key)
-    assert isinstance(result, ServiceUnavailable) or result == again
+@pytest.mark.parametrize("name", ["propose", "authorize", "cancel", "start_login", "open_account"])
+@pytest.mark.parametrize(
+    ("at", "delivered", "unknown", "done"),
+    [(2, True, False, 0), (b"COMMIT;", False, True, 0), (b"COMMIT;", True, True, 1)],
+    ids=["before the commit", "at the commit", "after the commit"],
+)
+async def test_what_is_known_of_a_step_that_broke_off(far, name, at, delivered, unknown, done) -> None:
+    """It is said that nothing was done, or that nobody knows; when the wire is mended the key tells, and it is done once."""
+    till, carrier = far
+    step = STEPS[name]
+    given, key, before = await step.before(Steps(till)), till.key(), await marks(till, step)
+    carrier.cut(at, delivered=delivered, for_good=True)
+    with pytest.raises(ServiceUnavailable) as refusal:
+        await step.call(till.wallet, given, key)
+    assert refusal.value.facts == {"unknown": unknown}
+    assert carrier.mend()
+    assert await marks(till, step) == before + done
+    result = await step.call(till.wallet, given, key)
+    assert await step.call(till.wallet, given, key) == result
     assert await marks(till, step) == before + 1
-    return cut
 
 
 # --- SQLite's file cannot be written ---

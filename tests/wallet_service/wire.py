@@ -18,34 +18,38 @@ class Wire:
         self._server = server / _SOCKET
         self.sent = 0  # messages since the last arming
         self._cut_at: int | bytes | None = None
-        self._delivered = False
+        self._delivered = self._for_good = self._down = False
 
-    def cut(self, at: int | bytes, *, delivered: bool) -> None:
+    def cut(self, at: int | bytes, *, delivered: bool, for_good: bool = False) -> None:
         """Break the connection, once, at the n-th message from now or at the next that holds these bytes.
 
-        ``delivered``: the server gets that message and does what it says; only its answer is lost.
+        ``delivered``: the server gets that message and does what it says; only its answer is lost. ``for_good``: no other
+        connection gets through after it.
         """
-        self.sent, self._cut_at, self._delivered = 0, at, delivered
+        self.sent, self._cut_at, self._delivered, self._for_good = 0, at, delivered, for_good
 
     def mend(self) -> bool:
         """Cut nothing any more; tells whether it was cut."""
-        was_cut, self._cut_at = self._cut_at is None, None
+        was_cut, self._cut_at, self._down = self._cut_at is None, None, False
         return was_cut
 
     def _is_cut(self, data: bytes) -> bool:
         self.sent += 1
         found = data.find(self._cut_at) >= 0 if isinstance(self._cut_at, bytes) else self.sent == self._cut_at
         if found:
-            self._cut_at = None
+            self._cut_at, self._down = None, self._for_good
         return found
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either end or the wire gives up."""
+        if self._down:
+            writer.close()
+            return
         answers, requests = await asyncio.open_unix_connection(str(self._server))
         back = asyncio.create_task(self._back(answers, writer))
         try:
             while data := await reader.read(65536):
-                if self._is_cut(data):
+                if self._down or self._is_cut(data):
                     back.cancel()
                     await asyncio.gather(back, return_exceptions=True)
                     if self._delivered:

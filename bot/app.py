@@ -37,7 +37,7 @@ from bot.sms import SmsWebhook
 from handlers.wallet_action import using
 from locales import Locale
 from nlu import Interpreter
-from wallet_service import CodeLimit, LoginLimit, Wallet
+from wallet_service import CodeLimit, LoginLimit, Outside, Wallet, connect_channels
 
 ROOT = Path(__file__).parent.parent
 PATTERNS = Path(__file__).parent / "dialogue" / "patterns.yml"
@@ -126,9 +126,18 @@ async def open_app(
     """Open everything but the doors; the demo's data is loaded into an empty database."""
     async with AsyncExitStack() as stack:
         logins, codes = (_DEMO_LOGINS, _DEMO_CODES) if settings.demo else (None, None)
-        wallet = await stack.enter_async_context(
-            Wallet.open(settings.database_url, secret=settings.secret_key, clock=clock, login_limit=logins, code_limit=codes)
+        outside = await stack.enter_async_context(connect_channels(settings.channels, clock=clock))
+        if settings.demo:
+            outside = {**_demo_channels(), **outside}
+        opened = Wallet.open(
+            settings.database_url,
+            secret=settings.secret_key,
+            clock=clock,
+            login_limit=logins,
+            code_limit=codes,
+            outside=outside,
         )
+        wallet = await stack.enter_async_context(opened)
         await migrate(wallet.database)
         await check(wallet.database)
         if settings.demo:
@@ -197,6 +206,12 @@ async def _stop(task: asyncio.Task[None]) -> None:
 async def _webhook(stack: AsyncExitStack, settings: Settings) -> Send:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     return SmsWebhook(settings.sms_webhook_url or "", session).send
+
+
+def _demo_channels() -> dict[str, Outside]:
+    from wallet_service import demo
+
+    return {"bank": demo.Obliging(), "biller": demo.Obliging()}
 
 
 async def _load_demo(wallet: Wallet) -> None:

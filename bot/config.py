@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+
+if TYPE_CHECKING:
+    from wallet_service import Endpoint
 
 _PREFIX = "ZHANGGUI_"
 _KNOWN = (
@@ -20,6 +24,10 @@ _KNOWN = (
     "CITY",
     "SMS_WEBHOOK_URL",
     "SMTP_URL",
+    "BANK_URL",
+    "BANK_KEY",
+    "BILLER_URL",
+    "BILLER_KEY",
     "LOG_LEVEL",
 )
 _SECRET_LENGTH = 32  # characters
@@ -44,6 +52,7 @@ class Settings:
     public_url: str = ""
     sms_webhook_url: str | None = None
     smtp_url: str | None = field(default=None, repr=False)
+    channels: Mapping[str, Endpoint] = field(default_factory=dict)  # "bank", "biller" → where it listens, and its key
     log_level: str = "warning"
 
     @property
@@ -94,6 +103,7 @@ def read_settings(
         public_url=found.get("PUBLIC_URL", "").rstrip("/"),
         sms_webhook_url=found.get("SMS_WEBHOOK_URL"),
         smtp_url=found.get("SMTP_URL"),
+        channels=_channels(found),
         log_level=level,
     )
 
@@ -101,6 +111,17 @@ def read_settings(
 def database_url() -> str | None:
     """Give the database that is set, for what needs nothing else."""
     return _found(None).get("DATABASE_URL")
+
+
+def _channels(found: Mapping[str, str]) -> Mapping[str, Endpoint]:
+    if not any(name.startswith(("BANK_", "BILLER_")) for name in found):
+        return {}
+    from wallet_service import ConfigurationError, read_endpoints  # only who has a channel pays for it
+
+    try:
+        return read_endpoints(found)
+    except ConfigurationError as fault:
+        raise SettingsError(f"{_PREFIX}{fault}") from None
 
 
 def _found(environment: Mapping[str, str] | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from wallet_service.migrations import migrate
 from wallet_service.money import MAX_AMOUNT, Fen
 from wallet_service.numbers import is_phone, is_wallet_number
 from wallet_service.outside import Answer, Errand, Outside
+from wallet_service.outside_http import Endpoint, connect_channels, read_endpoints
 from wallet_service.passwords import PasswordCost
 from wallet_service.privacy_face import ROTATION_KEEP
 from wallet_service.profile import Fee, Figure, Limits, Profile, packaged_profiles
@@ -68,6 +69,7 @@ __all__ = [
     "CodeLimit",
     "ConfigurationError",
     "Database",
+    "Endpoint",
     "Errand",
     "Fault",
     "Fee",
@@ -106,6 +108,7 @@ __all__ = [
     "WalletError",
     "Withdraw",
     "close_environment",
+    "connect_channels",
     "errors",
     "from_environment",
     "is_phone",
@@ -114,4 +117,5 @@ __all__ = [
     "mask_phone",
     "migrate",
     "packaged_profiles",
+    "read_endpoints",
 ]

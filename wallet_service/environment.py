@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from wallet_service.errors import ConfigurationError
+from wallet_service.outside_http import Endpoint, connect_channels, read_endpoints
 from wallet_service.wallet import Wallet
 
+_PREFIX = "ZHANGGUI_"
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Wallet]] = WeakKeyDictionary()
 _managers: WeakKeyDictionary[asyncio.AbstractEventLoop, AbstractAsyncContextManager[Wallet]] = WeakKeyDictionary()
 
 
 async def from_environment() -> Wallet:
-    """Give this event loop's wallet, opened at the first call from ZHANGGUI_DATABASE_URL and ZHANGGUI_SECRET_KEY."""
+    """Give this event loop's wallet, opened at the first call from the settings of the database, the secret and the channels."""
     loop = asyncio.get_running_loop()
     task = _open.get(loop)
     if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
@@ -24,13 +27,19 @@ async def from_environment() -> Wallet:
 
 
 async def _enter(loop: asyncio.AbstractEventLoop) -> Wallet:
-    url = os.environ.get("ZHANGGUI_DATABASE_URL")
-    if not url:
-        raise ConfigurationError("ZHANGGUI_DATABASE_URL is not set")
-    manager = Wallet.open(url, secret=os.environ.get("ZHANGGUI_SECRET_KEY") or None)
+    found = {name.removeprefix(_PREFIX): value for name, value in os.environ.items() if name.startswith(_PREFIX)}
+    if not found.get("DATABASE_URL"):
+        raise ConfigurationError(f"{_PREFIX}DATABASE_URL is not set")
+    manager = _opened(found["DATABASE_URL"], found.get("SECRET_KEY") or None, read_endpoints(found))
     wallet = await manager.__aenter__()
     _managers[loop] = manager
     return wallet
+
+
+@asynccontextmanager
+async def _opened(url: str, secret: str | None, channels: Mapping[str, Endpoint]) -> AsyncIterator[Wallet]:
+    async with connect_channels(channels) as outside, Wallet.open(url, secret=secret, outside=outside) as wallet:
+        yield wallet
 
 
 async def close_environment() -> None:

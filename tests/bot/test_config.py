@@ -48,6 +48,8 @@ def test_a_missing_setting_is_named(name: str) -> None:
         ("SMTP_URL", "mail.example"),
         ("SMTP_URL", "smtp://u:p@mail.example"),
         ("SMTP_URL", "smtp://u:p@mail.example?from=a@b.example&starttls=off"),
+        ("BANK_URL", "http://bank.example"),
+        ("BILLER_URL", "https://biller.example?x=1"),
         ("TELEGRAM_TOKENS", "misspelt"),
         ("PORT", "8080"),
     ],
@@ -70,3 +72,15 @@ def test_the_demo_needs_nothing() -> None:
 def test_without_the_demo_there_is_no_rest_token() -> None:
     """The REST door stays shut unless a token was chosen."""
     assert read_settings(demo=False, cities=CITIES, environment=GOOD).rest_token is None
+
+
+def test_the_channels_outside_are_taken() -> None:
+    """The bank and the biller each by itself; their keys show nowhere."""
+    more = {"ZHANGGUI_BANK_URL": "https://bank.example/till/", "ZHANGGUI_BANK_KEY": "hush-" * 7}
+    settings = read_settings(demo=False, cities=CITIES, environment={**GOOD, **more})
+    assert {name: end.url for name, end in settings.channels.items()} == {"bank": "https://bank.example/till"}
+    assert "hush-" not in repr(settings)
+    for left_out in more:
+        one = {name: value for name, value in more.items() if name != left_out}
+        with pytest.raises(SettingsError, match=f"^{left_out} must be"):
+            read_settings(demo=False, cities=CITIES, environment={**GOOD, **one})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from wallet_service.demo import load
+from wallet_service import Fen, TopUp
+from wallet_service.demo import Obliging, load
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -55,3 +56,18 @@ async def test_loading_the_demo_twice_is_loading_it_once(till) -> None:
     before = (await till.wallet.verify()).entries
     assert await load(till.wallet) == till.ids
     assert (await till.wallet.verify()).entries == before
+
+
+async def test_the_demos_cards_and_channels(till) -> None:
+    """王小明 has a debit and a credit card, of which only the ends show; the demo's own bank and biller do whatever is asked."""
+    first, second = await till.wallet.cards(till.ids["王小明"])
+    assert (first.bank, first.last_four, first.kind, first.is_default) == ("青松银行", "0005", "debit", True)
+    assert (second.bank, second.last_four, second.kind, second.is_default) == ("远山银行", "0014", "credit", False)
+    assert await till.wallet.cards(till.ids["李娜"]) == ()
+    assert await till.wallet.cards(10**30) == ()
+    assert "6200000000000005" not in repr(till.bank.asked)
+    async with till.reopened(outside={"bank": Obliging()}, working=False) as wallet:
+        order = await till.wish(TopUp(till.ids["王小明"], first.id, Fen(100)))
+        await wallet.authorize(order.id, await till.code(order), actor=till.ids["王小明"], key=till.key())
+        await wallet.run_due()
+    assert (await till.wallet.order(order.id, actor=till.ids["王小明"])).status == "posted"

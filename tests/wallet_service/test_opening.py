@@ -133,14 +133,19 @@ async def test_unusable_settings_are_named(url) -> None:
 
 
 async def test_the_environment_opens_one_wallet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten callers at once get the same one; without a URL the message names the setting."""
+    """Ten callers at once get the same one, with its channels; what is missing is named."""
     monkeypatch.delenv("ZHANGGUI_DATABASE_URL", raising=False)
     with pytest.raises(ConfigurationError, match="ZHANGGUI_DATABASE_URL"):
         await from_environment()
     monkeypatch.setenv("ZHANGGUI_DATABASE_URL", f"sqlite:///{tmp_path}/w.db")
     monkeypatch.setenv("ZHANGGUI_SECRET_KEY", "a secret from the environment")
+    monkeypatch.setenv("ZHANGGUI_BANK_URL", "https://bank.example")
+    with pytest.raises(ConfigurationError, match="BANK_KEY"):
+        await from_environment()
+    monkeypatch.setenv("ZHANGGUI_BANK_KEY", "the key of the bank, long enough it is")
     wallets = await asyncio.gather(*(from_environment() for _ in range(10)))
     assert len({id(wallet) for wallet in wallets}) == 1
+    assert set(wallets[0].context.outside) == {"bank"}
     assert (await wallets[0].verify()).ok
     await close_environment()
 

@@ -131,7 +131,7 @@ async def open_app(
             outside = {**_demo_channels(), **outside}
         opened = Wallet.open(
             settings.database_url,
-            secret=settings.secret_key,
+            **settings.wallet,
             clock=clock,
             login_limit=logins,
             code_limit=codes,

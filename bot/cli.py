@@ -236,7 +236,7 @@ async def _upgrade() -> int:
 
     settings = _settings(demo=False, serving=False)
     await migrate(settings.database_url)
-    async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
+    async with Wallet.open(settings.database_url, **settings.wallet) as wallet:
         await migrate_bot(wallet.database)
     print("the database is at this version")
     return 0
@@ -248,7 +248,7 @@ async def _rotate_keys(options: argparse.Namespace) -> int:
 
     settings = _settings(demo=False, serving=False)
     keep = ROTATION_KEEP if options.keep is None else options.keep
-    async with Wallet.open(settings.database_url, secret=settings.secret_key, working=False) as wallet:
+    async with Wallet.open(settings.database_url, **settings.wallet, working=False) as wallet:
         await check(wallet.database)
         done = await wallet.rotate_keys(TABLES, keep=keep)
     deleted, left = (", ".join(map(str, keys)) or "none" for keys in (done.retired, done.left))
@@ -265,7 +265,7 @@ async def _verify() -> int:
     path = urlsplit(settings.database_url).path[1:]
     if settings.database_url.startswith("sqlite") and not await asyncio.to_thread(Path(path).exists):
         raise SettingsError(f"ZHANGGUI_DATABASE_URL names {path or 'no file'}, which does not exist")
-    async with Wallet.open(settings.database_url, secret=settings.secret_key, working=False) as wallet:
+    async with Wallet.open(settings.database_url, **settings.wallet, working=False) as wallet:
         report = await wallet.verify()
     for fault in report.faults[:1]:
         print(f"FAULT {fault.check} at {fault.where}: {fault.detail}")
@@ -282,7 +282,7 @@ async def _add_agent(options: argparse.Namespace) -> int:
 
     settings = _settings(demo=False, serving=False)
     asked = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    async with Wallet.open(settings.database_url, secret=settings.secret_key) as wallet:
+    async with Wallet.open(settings.database_url, **settings.wallet) as wallet:
         await check(wallet.database)
         try:
             agent = await add_agent(wallet.database, options.name, asked, options.role)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -29,6 +30,7 @@ _KNOWN = (
     "BILLER_URL",
     "BILLER_KEY",
     "LOG_LEVEL",
+    "LEDGER_WITNESS",
 )
 _SECRET_LENGTH = 32  # characters
 _LEVELS = ("debug", "info", "warning", "error")
@@ -54,6 +56,12 @@ class Settings:
     smtp_url: str | None = field(default=None, repr=False)
     channels: Mapping[str, Endpoint] = field(default_factory=dict)  # "bank", "biller" → where it listens, and its key
     log_level: str = "warning"
+    ledger_witness: Path | None = None
+
+    @property
+    def wallet(self) -> dict[str, Any]:
+        """What the wallet is opened with, beside its database."""
+        return {"secret": self.secret_key, "witness": self.ledger_witness}
 
     @property
     def secure(self) -> bool:
@@ -105,6 +113,7 @@ def read_settings(
         smtp_url=found.get("SMTP_URL"),
         channels=_channels(found),
         log_level=level,
+        ledger_witness=Path(found["LEDGER_WITNESS"]) if "LEDGER_WITNESS" in found else None,
     )
 
 

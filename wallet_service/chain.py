@@ -3,8 +3,8 @@
 A link covers an entry, the order that it belongs to (who asked, what, with which note and receipt) and both accounts (whose,
 with which number). Entries are chained after their commit, by one sealer at a time, so that postings never queue for the end
 of a chain. The head is one row, signed with a key that the database does not hold, from the first moment of a ledger on. The
-sealer adds only to a head that it has signed itself: one that is missing, signed by another or older than what this process
-has seen is a fault for a person to look at, and nothing is sealed until then.
+sealer adds only to a head that it has signed itself: one that is missing, signed by another or older than what this process or
+the ``witness`` has seen is a fault for a person to look at, and nothing is sealed until then.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, insert, select, type_coerce, update
+from sqlalchemy import ColumnElement, Row, func, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service.context import Context
-from wallet_service.errors import LedgerFault
+from wallet_service import witness
+from wallet_service.context import Context, Newest
+from wallet_service.errors import LedgerFault, RolledBack
 from wallet_service.schema import accounts, chain_head, entries, links, orders, users
 from wallet_service.vault import Checked, Sealed
 
@@ -33,6 +34,7 @@ BATCH = 500  # entries a transaction: hashing them must not keep anybody waiting
 START = bytes(32)
 _SHARE = 4.0  # times as long as the last sealing took is rested: postings come first
 _RETRY = 1.0  # seconds before sealing is tried again after an error
+_SHOW = 1.0  # seconds at least from one look of the witness to the next
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _debit, _credit = accounts.alias("debit"), accounts.alias("credit")
 _ORDER = ("kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "note", "receipt_no", "created_at")
@@ -54,6 +56,7 @@ FROM_ENTRIES = (
     .outerjoin(_debit, _debit.c.id == entries.c.debit_id)
     .outerjoin(_credit, _credit.c.id == entries.c.credit_id)
 )
+_END = select(func.max(links.c.position)).scalar_subquery()
 log = logging.getLogger(__name__)
 
 
@@ -113,24 +116,26 @@ async def _own_head(context: Context, connection: AsyncConnection) -> Row[Any]:
         raise LedgerFault("the signed head of the chain is missing")
     if not is_signed(context, head):
         raise LedgerFault("the head of the chain is not signed with this secret key")
-    last = (await connection.execute(select(links).order_by(links.c.position.desc()).limit(1))).one_or_none()
-    if (head.position, head.hash) != ((last.position, last.hash) if last else (0, START)):
-        raise LedgerFault("the chain does not end where its signed head says")
     newest = context.newest
-    if head.position < newest.position or (head.position == newest.position and newest.hash not in (b"", head.hash)):
-        raise LedgerFault(f"the chain has gone back from {newest.position} to {head.position}")
-    newest.position, newest.hash = head.position, head.hash
+    wanted = select(links.c.position, links.c.hash).where(links.c.position.in_((_END, newest.position)))
+    there = {row.position: row.hash for row in await connection.execute(wanted)}
+    end = max(there, default=0)
+    if (head.position, head.hash) != (end, there.get(end, START)):
+        raise LedgerFault("the chain does not end where its signed head says")
+    if newest.position and there.get(newest.position) != newest.hash:
+        raise RolledBack(f"the chain has gone back: what it held at {newest.position} is not there, it ends at {head.position}")
+    newest.see(Newest(head.position, head.hash))
     return head
 
 
-async def seal_on(context: Context, connection: AsyncConnection, limit: int = BATCH) -> int:
-    """Chain up to ``limit`` entries inside a transaction and sign the new head; give how many were chained."""
+async def seal_on(context: Context, connection: AsyncConnection, limit: int = BATCH) -> Newest:
+    """Chain up to ``limit`` entries inside a transaction and sign the new head, which is given."""
     head = await _own_head(context, connection)
     position, watermark, previous = head.position, head.watermark, head.hash
     late = 0 if context.database.is_sqlite else LATE_COMMITS  # SQLite has one writer: its ids are in the order of commits
     rows = (await connection.execute(unsealed(watermark, limit, late=late))).all()
     if not rows:
-        return 0
+        return Newest(position, previous)
     chained = []
     for row in rows:
         position += 1
@@ -141,7 +146,7 @@ async def seal_on(context: Context, connection: AsyncConnection, limit: int = BA
     signature = sign_head(context, position, watermark, previous)
     values = {"position": position, "watermark": watermark, "hash": previous, "signature": signature}
     await connection.execute(update(chain_head).values(**values))
-    return len(rows)
+    return Newest(position, previous)
 
 
 async def seal(context: Context) -> int:
@@ -149,20 +154,25 @@ async def seal(context: Context) -> int:
     total = 0
     while True:
         async with context.database.write() as connection:
-            count = await seal_on(context, connection)
+            head = await seal_on(context, connection)
+        count = head.position - context.newest.position
+        context.newest.see(head)
         total += count
         if count < BATCH:
             return total
 
 
 class Sealer:
-    """The task that seals a moment after something was posted."""
+    """The task that seals a moment after something was posted, and shows the head to the witness once a second."""
 
     def __init__(self, context: Context, delay: float) -> None:
         self._context = context
         self._delay = delay  # seconds: postings within it are sealed together
         self._posted = asyncio.Event()
         self._closing = asyncio.Event()
+        self._one = asyncio.Lock()
+        self._shown = 0  # the position that the witness has seen from here
+        self._show_at = 0.0  # not before this moment of the loop's clock
         self.fault: str | None = None  # why nothing is sealed any more, until a person has looked
         self._task: asyncio.Task[None] | None = None
 
@@ -181,23 +191,49 @@ class Sealer:
             self._closing.set()
             self._posted.set()
             await self._task
-            await self._seal()
+            if await self._seal():
+                await self._show()
+
+    async def seal(self) -> int:
+        """Seal what is posted, now, and show it to the witness; give how many entries that were."""
+        total = await self._seal_all()
+        await self._show()
+        return total
 
     async def _run(self) -> None:
-        pause = self._delay
+        pause, loop = self._delay, asyncio.get_running_loop()
         while not self._closing.is_set():
-            await self._posted.wait()
+            unshown = self.fault is None and self._context.newest.position > self._shown
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._posted.wait(), max(0.0, self._show_at - loop.time()) if unshown else None)
+            if not self._posted.is_set():
+                await self._show()
+                continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause)
             self._posted.clear()
             started = time.perf_counter()
             sealed = await self._seal()
             pause = max(self._delay, _SHARE * (time.perf_counter() - started) if sealed else _RETRY)
+            if loop.time() >= self._show_at:
+                await self._show()
+
+    async def _seal_all(self) -> int:
+        async with self._one:
+            await witness.recall(self._context)
+            return await seal(self._context)
+
+    async def _show(self) -> None:
+        """Show the witness the newest head, unless something is wrong with the chain."""
+        newest = self._context.newest.position
+        self._show_at = asyncio.get_running_loop().time() + _SHOW
+        if self.fault is None and newest > self._shown and await witness.keep(self._context):
+            self._shown = newest
 
     async def _seal(self) -> bool:
         """Seal what is there; whatever goes wrong, the next round takes it up."""
         try:
-            await seal(self._context)
+            await self._seal_all()
         except LedgerFault as fault:
             self.fault = str(fault)
             log.critical("THE LEDGER IS NOT SEALED ANY MORE: %s; run `zhanggui ledger verify`", fault)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
 from wallet_service.database import Database
 from wallet_service.keys import Keys
@@ -49,6 +50,10 @@ class Newest:
     position: int = 0
     hash: bytes = b""
 
+    def see(self, head: Newest) -> None:
+        """Take a newer head for the newest."""
+        self.position, self.hash = head.position, head.hash
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -66,6 +71,7 @@ class Context:
     outside: Mapping[str, Outside] = field(default_factory=dict)  # "bank", "biller" → the channel outside
     system: dict[tuple[str, str], int] = field(default_factory=dict)  # (city, kind) → id of a system account
     newest: Newest = field(default_factory=Newest)
+    witness: Path | None = None  # a file that keeps the newest head outside of the database
     order_ids: Ids = field(default_factory=lambda: Ids(orders))
 
     def now(self) -> datetime:

@@ -65,7 +65,7 @@ async def load(wallet: Wallet) -> dict[str, int]:
             return found
         crew = await _insert_cast(context, connection, data)
         await post_movements(context, connection, _movements(context, data, crew))
-        while await seal_on(context, connection):
+        while (await seal_on(context, connection)).position > context.newest.position:
             pass
     return {person["name"]: crew.people[person["phone"]] for person in data["people"]}
 

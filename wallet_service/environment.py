@@ -6,10 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from wallet_service.errors import ConfigurationError
-from wallet_service.outside_http import Endpoint, connect_channels, read_endpoints
+from wallet_service.outside_http import connect_channels, read_endpoints
 from wallet_service.wallet import Wallet
 
 _PREFIX = "ZHANGGUI_"
@@ -18,7 +19,7 @@ _managers: WeakKeyDictionary[asyncio.AbstractEventLoop, AbstractAsyncContextMana
 
 
 async def from_environment() -> Wallet:
-    """Give this event loop's wallet, opened at the first call from the settings of the database, the secret and the channels."""
+    """Give this event loop's wallet, opened at the first call from the same settings as the service's own."""
     loop = asyncio.get_running_loop()
     task = _open.get(loop)
     if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
@@ -30,15 +31,19 @@ async def _enter(loop: asyncio.AbstractEventLoop) -> Wallet:
     found = {name.removeprefix(_PREFIX): value for name, value in os.environ.items() if name.startswith(_PREFIX)}
     if not found.get("DATABASE_URL"):
         raise ConfigurationError(f"{_PREFIX}DATABASE_URL is not set")
-    manager = _opened(found["DATABASE_URL"], found.get("SECRET_KEY") or None, read_endpoints(found))
+    manager = _opened(found["DATABASE_URL"], found)
     wallet = await manager.__aenter__()
     _managers[loop] = manager
     return wallet
 
 
 @asynccontextmanager
-async def _opened(url: str, secret: str | None, channels: Mapping[str, Endpoint]) -> AsyncIterator[Wallet]:
-    async with connect_channels(channels) as outside, Wallet.open(url, secret=secret, outside=outside) as wallet:
+async def _opened(url: str, found: Mapping[str, str]) -> AsyncIterator[Wallet]:
+    witness, secret = found.get("LEDGER_WITNESS"), found.get("SECRET_KEY") or None
+    async with (
+        connect_channels(read_endpoints(found)) as outside,
+        Wallet.open(url, secret=secret, witness=Path(witness) if witness else None, outside=outside) as wallet,
+    ):
         yield wallet
 
 

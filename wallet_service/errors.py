@@ -583,6 +583,10 @@ class LedgerFault(RuntimeError):
     """The chain over the ledger is not what this secret key has signed: nothing more is sealed until a person has looked."""
 
 
+class RolledBack(LedgerFault):
+    """The chain lacks what was seen of it before: an older copy of the database, or another history, stands in its place."""
+
+
 class UnknownDataKey(RuntimeError):
     """A sealed value names a data key that this process has not learned (yet); it looks for new ones at once."""
 

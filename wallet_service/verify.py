@@ -5,14 +5,17 @@ from __future__ import annotations
 import hmac
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, Table, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wallet_service import witness
 from wallet_service.chain import CONTENT, FROM_ENTRIES, LATE_COMMITS, START, is_signed, is_untouched, link_hash
 from wallet_service.codes import confirmation
-from wallet_service.context import Context
+from wallet_service.context import Context, Newest
+from wallet_service.errors import LedgerFault
 from wallet_service.posting import receipt_no
 from wallet_service.schema import accounts, chain_head, entries, links, orders
 from wallet_service.vault import Sealed
@@ -27,6 +30,12 @@ _COUNTERS = {"day_spent": "day", "year_spent": "year", "static_spent": "day", "q
 
 async def verify(context: Context) -> Report:
     """Check everything; the report lists what is broken."""
+    untold = []
+    try:
+        await witness.recall(context)
+    except LedgerFault as fault:
+        untold = [Fault("witness", "head", str(fault))]
+    seen = replace(context.newest)  # before the snapshot: what is seen after it may be newer
     async with context.database.snapshot() as connection:
         head = (await connection.execute(select(chain_head))).one_or_none()
         faults = [
@@ -34,6 +43,8 @@ async def verify(context: Context) -> Report:
             *[fault async for fault in _counters(connection)],
             *[fault async for fault in _orders(connection)],
             *[fault async for fault in _chain(context, connection, head)],
+            *untold,
+            *[fault async for fault in _witnessed(connection, seen)],
         ]
         if head is not None and is_signed(context, head):  # with another's key every order would be called unconfirmed
             faults += [fault async for fault in _confirmations(context, connection)]
@@ -163,6 +174,15 @@ async def _confirmations(context: Context, connection: AsyncConnection) -> Async
         proof = confirmation(context.keys, row.id, row._asdict(), row.posted_at, row.posted_amount or 0)
         if row.code_hash is None or not hmac.compare_digest(proof, row.code_hash):
             yield Fault("confirmation", f"order {row.id}", "was posted without its code (or the secret key is another one)")
+
+
+async def _witnessed(connection: AsyncConnection, seen: Newest) -> AsyncIterator[Fault]:
+    """The chain still holds the newest head that this process or the witness outside of the database has seen."""
+    there = (await connection.execute(select(links.c.hash).where(links.c.position == seen.position))).scalar()
+    if seen.position and there is None:
+        yield Fault("rolled_back", f"link {seen.position}", "was seen before and is gone: this is an older copy of the database")
+    elif seen.position and there != seen.hash:
+        yield Fault("rolled_back", f"link {seen.position}", "is another one than was seen before: this is another history")
 
 
 async def _chain(context: Context, connection: AsyncConnection, head: Row[Any] | None) -> AsyncIterator[Fault]:

@@ -96,6 +96,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
         code_limit: CodeLimit | None = None,
         password_cost: PasswordCost | None = None,
         outside: Mapping[str, Outside] | None = None,
+        witness: Path | None = None,
         working: bool = True,
         seal_after: float = 0.2,
     ) -> AsyncIterator[Wallet]:
@@ -103,8 +104,9 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
 
         Without ``secret``, SQLite keeps a random one in a file beside the database, readable by its owner only;
         ``sqlite://`` without a file is a temporary database with a passing secret. ``seal_after`` is in seconds.
-        ``outside`` are the channels to a ``bank`` and a ``biller``. Without ``working`` nothing is sealed and nothing that is due
-        is done: for whoever only checks.
+        ``witness`` is a file that keeps the chain's newest head outside of the database, so that an older copy of it is noticed:
+        beside the file of SQLite if none is named, none for PostgreSQL. ``outside`` are the channels to a ``bank`` and a
+        ``biller``. Without ``working`` nothing is sealed and nothing that is due is done: for whoever only checks.
         """
         location, folder = _locate(parse_url(url))
         try:
@@ -115,7 +117,9 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
                 vault = await open_vault(database, keys, random or Randomness(), clock)
                 shown = profiles if profiles is not None else packaged_profiles()
                 limits = login_limit or LoginLimit(), code_limit or CodeLimit(), Hasher(keys, password_cost), outside or {}
-                context = Context(database, keys, vault, shown, clock, random or Randomness(), *limits)
+                context = Context(
+                    database, keys, vault, shown, clock, random or Randomness(), *limits, witness=_witness(location, witness)
+                )
                 await ensure_system_accounts(context)
                 watch, sealer, combiner = KeyWatch(database, vault, clock), chain.Sealer(context, seal_after), Combiner(context)
                 timekeeper = Timekeeper(context, combiner, sealer)
@@ -358,7 +362,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
 
     async def seal(self) -> int:
         """Chain what is posted and not chained yet, now; give how many entries that were."""
-        return await chain.seal(self._context)
+        return await self._sealer.seal()
 
     async def verify(self) -> Report:
         """Check every invariant of the ledger and the hash chain."""
@@ -381,6 +385,17 @@ def _locate(url: URL) -> tuple[URL, Path | None]:
         return url, None
     folder = Path(tempfile.mkdtemp(prefix="zhanggui-"))
     return url.set(database=str(folder / "wallet.db")), folder
+
+
+def _witness(location: URL, named: Path | None) -> Path | None:
+    """Choose the witness's file."""
+    if named is not None:
+        if not named.parent.is_dir():
+            raise ConfigurationError(f"there is no folder {named.parent} for the ledger's witness")
+        return named
+    if location.get_backend_name() != "sqlite" or not location.database or location.database.startswith("file:"):
+        return None
+    return Path(location.database + ".head")
 
 
 def _kept_secret(url: URL, *, temporary: bool) -> str:

@@ -107,7 +107,7 @@ async def test_money_made_from_nothing_is_found(till) -> None:
 
 
 async def test_a_rewritten_chain_lacks_the_signature(till) -> None:
-    """Who rewrites history and all hashes after it cannot sign the new head."""
+    """Who rewrites history and all hashes after it cannot sign the new head, and whoever saw the old one knows."""
     await till.transfer("王小明", "李娜", 100)
     await till.wallet.seal()
     await _without_guards(till, "UPDATE orders SET note = 'x' WHERE id = 1", "UPDATE entries SET at = at + 1 WHERE id = 1")
@@ -120,7 +120,8 @@ async def test_a_rewritten_chain_lacks_the_signature(till) -> None:
             await connection.execute(update(links).where(links.c.position == position).values(hash=previous))
         await connection.execute(update(chain_head).values(hash=previous))
     report = await till.wallet.verify()
-    assert [(fault.check, fault.where) for fault in report.faults] == [("chain", "head")]
+    newest = ("rolled_back", f"link {report.sealed}")
+    assert [(fault.check, fault.where) for fault in report.faults] == [("chain", "head"), newest]
 
 
 async def test_a_cut_off_history_is_found(till) -> None:
@@ -140,7 +141,8 @@ async def test_a_cut_off_history_is_found(till) -> None:
             for account, balance, day, spent, year, in_year in before
         ),
     )
-    assert faults == [("chain", "head")]
+    ((sealed,),) = await till.sql("SELECT MAX(position) FROM links")
+    assert faults == [("chain", "head"), ("rolled_back", f"link {sealed + 1}")]
 
 
 async def test_an_entry_slipped_in_is_found(till) -> None:

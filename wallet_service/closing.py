@@ -20,7 +20,18 @@ from wallet_service.context import Context
 from wallet_service.events import happened
 from wallet_service.idempotency import once
 from wallet_service.people import person_on
-from wallet_service.schema import accounts, authenticators, cards, contacts, orders, passwords, recovery_codes, tickets, users
+from wallet_service.schema import (
+    accounts,
+    authenticators,
+    cards,
+    contacts,
+    orders,
+    passwords,
+    recovery_codes,
+    subscriptions,
+    tickets,
+    users,
+)
 from wallet_service.standing import change_user, held_row, held_user
 from wallet_service.views import Change, ClosingCheck, Obstacle, Person
 
@@ -110,7 +121,7 @@ async def _end(context: Context, user_id: int) -> None:
 
 async def _lock_out(context: Context, connection: AsyncConnection, user_id: int) -> None:
     """Remove whatever lets somebody in as this person; their phone and identity may open an account anew."""
-    for table in (*_CREDENTIALS, contacts):
+    for table in (*_CREDENTIALS, subscriptions, contacts):
         owner = table.c.owner_id if table is contacts else table.c.user_id
         await connection.execute(delete(table).where(owner == user_id))
     await forget_all(connection, user_id)

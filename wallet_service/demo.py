@@ -22,7 +22,7 @@ from wallet_service.limits import day_number
 from wallet_service.numbers import new_merchant_number, new_wallet_number
 from wallet_service.outside import Answer, Errand
 from wallet_service.people import phone_index
-from wallet_service.schema import accounts, billers, bills, cards, chain_head, contacts, users
+from wallet_service.schema import accounts, billers, bills, cards, chain_head, contacts, subscriptions, users
 from wallet_service.wallet import Wallet
 
 _FILE = Path(__file__).with_name("demo.toml")
@@ -141,18 +141,18 @@ async def _insert_bills(
     today = now.astimezone(SHANGHAI).date()
     known = [(city, biller) for city in data["cities"] for biller in data["billers"]]
     rows = [{"account_id": crew.accounts[city, biller["service"]], "service": biller["service"]} for city, biller in known]
-    ids = await insert_rows(connection, billers, rows)
-    debts = [
+    households = [
         {
             "biller_id": biller_id,
             "customer_no": biller["customer_no"],
             "customer_index": context.vault.index("customer_no", biller["customer_no"]),
-            "month": day_number(today) // 100,
-            "amount": fen(biller["debt"]),
         }
-        for biller_id, (_, biller) in zip(ids, known, strict=True)
+        for biller_id, (_, biller) in zip(await insert_rows(connection, billers, rows), known, strict=True)
     ]
-    await connection.execute(insert(bills), debts)
+    due = [{"month": day_number(today) // 100, "amount": fen(biller["debt"])} for _, biller in known]
+    payers = [{"user_id": crew.people[biller["payer"]]} for _, biller in known]
+    await connection.execute(insert(bills), [{**one, **owed} for one, owed in zip(households, due, strict=True)])
+    await connection.execute(insert(subscriptions), [{**one, **payer} for one, payer in zip(households, payers, strict=True)])
 
 
 def _moment(item: Mapping[str, Any], now: datetime) -> datetime:

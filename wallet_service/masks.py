@@ -22,3 +22,8 @@ def mask_email(address: str) -> str:
 def last_four(number: str) -> str:
     """Keep the last four digits of a card's number."""
     return number[-4:]
+
+
+def mask_number(number: str) -> str:
+    """Keep the last four characters of a number that is no secret but somebody's, such as a customer's."""
+    return "****" + number[-4:]

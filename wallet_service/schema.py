@@ -185,6 +185,18 @@ bills = Table(
     CheckConstraint("amount > 0", name="amount"),
 )
 
+# Whose bills a person pays: a number under which a biller knows a household.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("biller_id", Id, ForeignKey("billers.id"), nullable=False),
+    Column("customer_no", Sealed("subscriptions.customer_no"), nullable=False),
+    _index_of("customer_index", nullable=False),
+    UniqueConstraint("user_id", "biller_id", "customer_index"),
+)
+
 cards = Table(
     "cards",
     metadata,

@@ -64,6 +64,22 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """What a household owes a biller for a month (yyyymm), in fen; ``under_way`` once it is confirmed and not yet paid.
+
+    ``service`` is water, electricity, gas or phone; of the number that the biller knows the household by, only the end shows.
+    """
+
+    id: int
+    service: str
+    biller: str
+    customer_no_masked: str
+    month: int
+    amount: int
+    under_way: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
     """Days in Asia/Shanghai, the end exclusive."""
 

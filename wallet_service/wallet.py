@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from wallet_service import (
     authorizing,
+    billing,
     booking,
     cards,
     chain,
@@ -53,6 +54,7 @@ from wallet_service.verify import verify
 from wallet_service.views import (
     Allowance,
     Balance,
+    Bill,
     Booked,
     Card,
     Change,
@@ -223,6 +225,10 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
     async def cards(self, user_id: int) -> tuple[Card, ...]:
         """List the person's bound cards, the default one first."""
         return await cards.bound_cards(self._context, user_id)
+
+    async def bills(self, user_id: int, city: str | None = None) -> tuple[Bill, ...]:
+        """List what the person's households owe in a city (else in their default one), the oldest first; what is paid is not."""
+        return await billing.open_bills(self._context, user_id, city)
 
     async def history(
         self,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from wallet_service import Fen, TopUp
+import pytest
+
+from wallet_service import Fen, PayBill, TopUp, errors
 from wallet_service.demo import Obliging, load
 
 DATABASES = ("sqlite", "postgresql")
@@ -71,3 +73,29 @@ async def test_the_demos_cards_and_channels(till) -> None:
         await wallet.authorize(order.id, await till.code(order), actor=till.ids["王小明"], key=till.key())
         await wallet.run_due()
     assert (await till.wallet.order(order.id, actor=till.ids["王小明"])).status == "posted"
+
+
+async def test_the_demos_bills(till) -> None:
+    """What 王小明's household owes four billers a city; under way while the biller is asked, then gone."""
+    user = till.ids["王小明"]
+    for city in CITIES:
+        due = await till.wallet.bills(user, city)
+        assert [(bill.service, bill.amount, bill.month, bill.under_way) for bill in due] == [
+            ("water", 4_860, 202611, False),
+            ("electricity", 12_635, 202611, False),
+            ("gas", 7_320, 202611, False),
+            ("phone", 5_900, 202611, False),
+        ]
+    assert [bill.customer_no_masked for bill in due] == ["****3401", "****3402", "****3403", "****0001"]
+    assert [bill.biller for bill in await till.wallet.bills(user)] == ["厦门水务", "厦门供电", "厦门燃气", "厦门通信"]
+    till.biller.answers.append("unknown")
+    water = (await till.wallet.bills(user))[0]
+    await till.confirmed(PayBill(user, water.id))
+    assert [bill.under_way for bill in await till.wallet.bills(user)] == [True, False, False, False]
+    await till.wallet.run_due()
+    till.clock.advance(seconds=10)
+    await till.wallet.run_due()
+    assert [bill.service for bill in await till.wallet.bills(user)] == ["electricity", "gas", "phone"]
+    assert await till.wallet.bills(till.ids["李娜"]) == await till.wallet.bills(10**30) == ()
+    with pytest.raises(errors.UnknownCity):
+        await till.wallet.bills(user, "atlantis")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from wallet_service import Fen, Pay, Wallet, WalletError
+from wallet_service.combining import Wish
+from wallet_service.posting import void
+from wallet_service.sheet import Sheet
 
 DATABASES = ("sqlite", "postgresql")
 WORKING = False
@@ -271,3 +276,47 @@ async def test_one_that_cannot_arrive_is_in_nobodys_way(till, caplog) -> None:
     assert await _status(till, broken, "李娜") == "authorised"
     assert f"order {broken.id} could not arrive: IntegrityError" in caplog.text
     assert [fault.check for fault in (await till.wallet.verify()).faults] == ["held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(Wish[None]):
+    """The end of a hold that ends by itself, as one at a counter does."""
+
+    order_id: int
+
+    def order_ids(self) -> tuple[int, ...]:
+        """Give the order."""
+        return (self.order_id,)
+
+    def decide(self, sheet: Sheet, ids: Sequence[int]) -> None:
+        """Let it end."""
+        void(sheet, self.order_id, "hold_expired", status="expired")
+
+
+async def test_a_hold_ends_once(till, refused) -> None:
+    """Posted, recalled, captured in part or expired: whichever is first, none of the others is possible any more."""
+    ends = {
+        "posted": lambda order: till.wallet.run_due(),
+        "voided": lambda order: _recall(till, order),
+        "captured": lambda order: till.wallet.capture(order.id, Fen(400), key=till.key()),
+        "expired": lambda order: till.wallet._combiner.submit(Expire(order.id)),
+    }
+    for first, end in ends.items():
+        order = await till.transfer("王小明", "李娜", 1_000, delay=7_200)
+        if first == "posted":
+            till.clock.advance(hours=2)
+        await end(order)
+        status = "posted" if first == "captured" else first
+        assert await _status(till, order) == status
+        before = await till.standing(await till.account("王小明")), await till.held_by("李娜")
+        till.clock.advance(hours=2)
+        assert await till.wallet.run_due() == 0
+        with refused("not_recallable", status=status):
+            await _recall(till, order)
+        with refused("order_not_open", status=status):
+            await till.wallet.capture(order.id, Fen(1), key=till.key())
+        with refused("order_not_open", status=status):
+            await till.wallet._combiner.submit(Expire(order.id))
+        assert (await till.standing(await till.account("王小明")), await till.held_by("李娜")) == before
+    assert await till.held_by("李娜") == 80_000 + 1_000 + 400
+    assert (await till.wallet.verify()).faults == ()

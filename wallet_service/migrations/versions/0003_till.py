@@ -352,6 +352,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("biller_id", "customer_index", "month", name=op.f("uq_bills_biller_id_customer_index_month")),
     )
     op.create_table(
+        "subscriptions",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("biller_id", ID, nullable=False),
+        sa.Column("customer_no", sa.LargeBinary(), nullable=False),
+        sa.Column("customer_index", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["biller_id"], ["billers.id"], name=op.f("fk_subscriptions_biller_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_subscriptions_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
+        sa.UniqueConstraint(
+            "user_id", "biller_id", "customer_index", name=op.f("uq_subscriptions_user_id_biller_id_customer_index")
+        ),
+    )
+    op.create_table(
         "orders",
         sa.Column("id", ID, nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -37,7 +38,7 @@ from bot.sms import SmsWebhook
 from handlers.wallet_action import using
 from locales import Locale
 from nlu import Interpreter
-from wallet_service import CodeLimit, LoginLimit, Outside, Wallet, connect_channels
+from wallet_service import CodeLimit, LoginLimit, Outside, Wallet, connect_channels, errors
 
 ROOT = Path(__file__).parent.parent
 PATTERNS = Path(__file__).parent / "dialogue" / "patterns.yml"
@@ -74,6 +75,16 @@ class _People:
 
     async def names(self, person: int) -> tuple[str, ...]:
         return await self._wallet.contact_names(person)
+
+    async def binding(self, person: int, channel: str, sender: str) -> int | None:
+        return await self._wallet.binding_of(person, channel, sender, used=True)
+
+    async def bind(self, person: int, channel: str, sender: str, label: str, key: str) -> None:
+        await self._wallet.bind(person, channel, sender, label, key=key)
+
+    async def unbind(self, person: int, binding: int, key: str) -> None:
+        with contextlib.suppress(errors.BindingNotFound):
+            await self._wallet.unbind(person, binding, key=key, tell=False)
 
     async def shown_name(self, person: int) -> str:
         """Give what an agent may see of a person: the masked name, or the masked phone of one whose name is not verified."""
@@ -248,8 +259,13 @@ def web_application(app: App, *, base_url: str) -> web.Application:
         }
 
     async def history(channel: str, sender: str) -> list[dict[str, Any]]:
-        conversation_id = await app.store.find(channel, sender)
-        return [] if conversation_id is None else list(await app.store.transcript(conversation_id))
+        conversation = await app.store.load(channel, sender, "")
+        if conversation is None:
+            return []
+        person = conversation.person
+        if person is not None and await app.wallet.binding_of(person, channel, sender) is None:
+            return []  # logged out from elsewhere: what was said is not for whoever sits here now
+        return list(await app.store.transcript(conversation.id))
 
     origins = (settings.public_url,) if settings.public_url else ()
     chat = WebDoor(engine, history=history, header=header, demo=settings.demo, origins=origins)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from bot.dialogue.engine import ENDED
 from bot.dialogue.store import Store
 from bot.messages import Door, Reply
 from bot.metrics import NOTICES
@@ -91,9 +92,9 @@ class Courier:
                     log.error("sweeping stopped for a moment", fault=type(fault).__name__)
                 await self._wallet.wait_for_notices(_IDLE)
 
-    def _ring(self) -> None:
-        for bell in self._bells.values():
-            bell.set()
+    def _ring(self, ways: Sequence[str] = WAYS) -> None:
+        for way in ways:
+            self._bells[way].set()
 
     async def _serve(self, way: str) -> None:
         while True:
@@ -107,15 +108,16 @@ class Courier:
 
     async def drain(self) -> None:
         """Send everything that is due now."""
-        while any(await asyncio.gather(*(self._carry(way) for way in WAYS))):
+        first, *others = WAYS
+        while any([await self._carry(first), *await asyncio.gather(*(self._carry(way) for way in others))]):
             pass
 
     async def _carry(self, way: str) -> bool:
         """Send some of what is due by one way, together; tell whether there was anything."""
         async with self._lanes[way]:
             notices = await self._wallet.claim_notices(_AT_ONCE.get(way, _USUALLY_AT_ONCE), way=way)
-            if notices and way == WAYS[0]:
-                self._ring()  # what was claimed there may have work for the others
+            if way == WAYS[0]:
+                self._ring(WAYS[1:])  # whoever looks there makes the rows of the others, also where there is none for itself
             done = await asyncio.gather(*(self._send(notice) for notice in notices), return_exceptions=True)
         for fault in done:
             if fault is not None:
@@ -149,7 +151,19 @@ class Courier:
 
     async def _to_doors(self, notice: Notice, text: str, *, held: bool = False) -> None:
         if notice.user_id is not None:
-            await self.tell(await self._store.doors_of_person(notice.user_id, held=held), Reply(text, system=True))
+            ends = await self._bound(notice.user_id, held=held, besides=notice.facts.get("binding"))
+            await self.tell(ends, Reply(text, system=True))
+
+    async def _bound(self, person: int, *, held: bool, besides: int | None) -> tuple[tuple[str, str], ...]:
+        """Give where a person is logged in, but for one binding; a door that was logged out goes away from them now."""
+        bound = []
+        for end in await self._store.doors_of_person(person, held=held):
+            binding = await self._wallet.binding_of(person, *end)
+            if binding is None:
+                await self._store.leave(*end, ENDED, int(self._clock().timestamp() * 1000))
+            elif binding != besides:
+                bound.append(end)
+        return tuple(bound)
 
     async def _to_held_doors(self, notice: Notice, text: str) -> None:
         await self._to_doors(notice, text, held=True)
@@ -167,11 +181,9 @@ class Courier:
         door = self.doors.get(channel)
         if door is None:
             return  # this channel fetches what waits with its next message
-        waiting = await self._store.claim_pushes(channel, sender)
-        if waiting and not await door.push(sender, waiting):
-            at = int(self._clock().timestamp() * 1000)
-            for reply in waiting:
-                await self._store.add_pushes(((channel, sender),), reply, at)
+        waiting = await self._store.take_pushes(channel, sender)
+        if waiting and not await door.push(sender, tuple(waiting.values())):
+            await self._store.give_back(waiting)
 
 
 async def _no_mail_server(_notice: Notice, _text: str) -> None:

@@ -89,9 +89,9 @@ class AccountFace:
         """Note that a person is logged in at a door; a new one is told."""
         return await self._telling(bindings.bind(self._context, user_id, channel, address, label, key=key))
 
-    async def binding_of(self, user_id: int, channel: str, address: str) -> int | None:
-        """Give the binding by which a door speaks for a person, None when it does not any more."""
-        return await bindings.binding_of(self._context, user_id, channel, address)
+    async def binding_of(self, user_id: int, channel: str, address: str, *, used: bool = False) -> int | None:
+        """Give the binding by which a door speaks for a person, None when it does not any more; ``used`` notes the time."""
+        return await bindings.binding_of(self._context, user_id, channel, address, used=used)
 
     async def bindings(self, user_id: int) -> tuple[Binding, ...]:
         """List where a person is logged in, the last used first."""

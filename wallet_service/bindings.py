@@ -51,8 +51,11 @@ async def bind(context: Context, user_id: int, channel: str, address: str, label
     return await once(context, "bind", user_id, key, [channel, index.hex(), shown], work)
 
 
-async def binding_of(context: Context, user_id: int, channel: str, address: str) -> int | None:
-    """Give the binding by which a door speaks for a person, None when it does not (any more); one indexed read."""
+async def binding_of(context: Context, user_id: int, channel: str, address: str, *, used: bool) -> int | None:
+    """Give the binding by which a door speaks for a person, None when it does not (any more); one indexed read.
+
+    ``used`` keeps that the door was used just now, to the hour.
+    """
     if not (is_id(user_id) and is_text(channel)):
         return None
     here = (table.c.channel == channel) & (table.c.address_index == _index(context, channel, address))
@@ -62,7 +65,7 @@ async def binding_of(context: Context, user_id: int, channel: str, address: str)
     if row is None:
         return None
     now = context.now()
-    if now - row.seen_at >= _SEEN:
+    if used and now - row.seen_at >= _SEEN:
         async with context.database.write() as connection:
             await connection.execute(update(table).where(table.c.id == row.id).values(seen_at=now))
     return int(row.id)

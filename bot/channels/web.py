@@ -21,6 +21,7 @@ from aiohttp import WSMessage, web
 
 from bot.channels import checks, pages
 from bot.channels.checks import Fault
+from bot.channels.devices import device_of
 from bot.channels.web_line import Line, Message, read_frame, reply_frame, spoken, usable_id
 from bot.messages import Assistant, Reply
 
@@ -107,6 +108,7 @@ class WebDoor:
         socket = web.WebSocketResponse(heartbeat=PING_SECONDS, max_msg_size=checks.MAX_BODY)
         await socket.prepare(request)
         line = Line(socket)
+        line.device = device_of(request.headers.get("User-Agent", ""))
         self._open.add(line)
         worker = asyncio.create_task(self._work(line))
         self._workers.add(worker)
@@ -184,7 +186,7 @@ class WebDoor:
     async def _turn(self, line: Line, message: Message) -> None:
         """Answer one message; it is finished even if the page goes away, and then waits to be asked for again."""
         await line.send({"type": "typing"})
-        metadata = {"city": line.city} if line.city else {}
+        metadata = {name: value for name, value in (("city", line.city), ("device", line.device)) if value}
         outcome = await self._assistant.handle(message.inbound(self.name, line.sender, metadata))
         said = "" if outcome.forget_message else message.shown
         await self._show(

@@ -67,6 +67,7 @@ class Line:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self.sender = ""
         self.city = ""
+        self.device = ""
         self.header: dict[str, str] = {}
         self.ready = asyncio.Event()
         self.waiting: asyncio.Queue[Message | None] = asyncio.Queue()

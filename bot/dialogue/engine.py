@@ -40,6 +40,9 @@ _TYPED = {  # what messengers send for their menus, and people type; each is a p
 }
 
 
+ENDED = Leave(None, None, State(ended=True).to_json({}))  # where a door goes that speaks for nobody any more
+
+
 class Understanding(Protocol):
     """What the engine needs of ``nlu``."""
 
@@ -82,7 +85,10 @@ class Engine:
                     if conversation.outcome is not None:
                         TURNS.labels(inbound.channel, "repeated").inc()
                         return self._linked(conversation.outcome)
-                    outcome = await self._turn(inbound, conversation)
+                    binding = await self._binding(inbound, conversation)
+                    if conversation.person is not None and binding is None:
+                        continue
+                    outcome = await self._turn(inbound, conversation, binding)
                 if outcome is not None:
                     return self._linked(outcome)
         raise RuntimeError("the conversation kept changing under this message")
@@ -112,17 +118,33 @@ class Engine:
 
     # -- one turn ---------------------------------------------------------------------------------------------------------
 
-    async def _turn(self, inbound: Inbound, conversation: Conversation) -> Outcome | None:
+    async def _binding(self, inbound: Inbound, conversation: Conversation) -> int | None:
+        """Give the binding by which this door speaks for the conversation's person; without one the door goes away from it.
+
+        It is asked anew with each message: a door is logged out from elsewhere, or is silent for too long.
+        """
+        if (person := conversation.person) is None:
+            return None
+        binding = await self.runner.people.binding(person, inbound.channel, inbound.sender)
+        if binding is not None and _ms(self.clock()) - conversation.updated_at > _LOG_IN_LASTS:
+            await self.runner.people.unbind(person, binding, f"{_key(inbound)}/expire")
+            binding = None
+        if binding is None:
+            await self.store.leave(inbound.channel, inbound.sender, ENDED, _ms(self.clock()))
+        return binding
+
+    async def _turn(self, inbound: Inbound, conversation: Conversation, binding: int | None) -> Outcome | None:
         """Run one message; None when the conversation changed meanwhile and the message must be read anew."""
         if conversation.holder is not None:
             return await self._silent(inbound, conversation)
-        if conversation.person is not None and _ms(self.clock()) - conversation.updated_at > _LOG_IN_LASTS:
-            forgotten = Leave(None, None, State().to_json({}))
-            await self.store.leave(inbound.channel, inbound.sender, forgotten, _ms(self.clock()))
-            return None
         turn = self._new_turn(_key(inbound), inbound.channel, conversation)
+        turn.binding = binding
         if (city := inbound.metadata.get("city")) in self.cities:
             turn.state.session["city"] = city
+        if turn.state.ended:
+            turn.state.ended = False
+            turn.state.frames = [self.runner.pattern(turn, "pattern_login_ended", {})]
+            await self.runner.run(turn)
         await self._end_old_session(turn, conversation)
         view = View(turn.state, self.runner.flows, self.runner.slots)
         secret, text = view.secret_asked, _clean(inbound.text)
@@ -227,8 +249,13 @@ class Engine:
         if changed and not entering:
             state, leave = State(session=turn.state.session).to_json(self.runner.slots), await self._elsewhere(turn)
         kept = Kept(state, turn.person if entering else before.person, outcome, turn.events, leave)
+        if changed and turn.person is not None:  # before the log-in counts, or the next message would not find it
+            label = inbound.metadata.get("device", "")
+            await self.runner.people.bind(turn.person, *door, label, f"{turn.message_key}/bind")
         if not await self.store.keep(before, *door, inbound.message_id, kept, _ms(turn.now)):
             return None
+        if changed and before.person is not None and turn.binding is not None:
+            await self.runner.people.unbind(before.person, turn.binding, f"{turn.message_key}/unbind")
         TURNS.labels(inbound.channel, "misunderstood" if turn.state.misses else "answered").inc()
         self.heard()
         if entering and turn.person is not None:

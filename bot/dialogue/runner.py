@@ -311,6 +311,7 @@ class Runner:
         key = f"{turn.conversation}/{turn.message_key}/{place}/{turn.calls[place]}"
         slots = self.readable(turn, frame)
         slots |= {"turn_key": key, "actor": self.people.sign(turn.person, turn.conversation) if turn.person else None}
+        slots |= {"door": turn.state.door, "binding": turn.binding}
         turn.note("action", name=action)
         tracker = make_tracker(turn.conversation, slots, turn.channel)
         for pause in _RETRIES:

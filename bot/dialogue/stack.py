@@ -39,6 +39,7 @@ class State:
     serial: int = 0
     question: str = ""  # the slot that the last words asked for: only then a plain yes or no is its answer
     door: str = ""  # the end of a channel that spoke last
+    ended: bool = False  # the log-in of this door was ended, and nobody was told here yet
     topic: str = ""  # of the last message that was about the wallet: where a person is asked for, it tells which
 
     @staticmethod

@@ -8,7 +8,7 @@ its blind index, and only ``doors`` holds what it is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -296,15 +296,24 @@ class Store:
 
     async def claim_pushes(self, channel: str, sender: str) -> tuple[Reply, ...]:
         """Take what waits for one end of a channel, oldest first, each once."""
+        return tuple((await self.take_pushes(channel, sender)).values())
+
+    async def take_pushes(self, channel: str, sender: str) -> dict[int, Reply]:
+        """Take it by ids, for one who may have to give it back."""
         door = self._door(channel, sender)
         async with self.database.read() as connection:
             if (await connection.execute(_WAITING, door)).first() is None:
-                return ()
+                return {}
         async with self.database.write() as connection:
             query = _WAITING.add_columns(pushes.c.reply).order_by(pushes.c.id).with_for_update(skip_locked=True)
             rows = (await connection.execute(query, door)).all()
             await connection.execute(sa.update(pushes).where(pushes.c.id.in_([row.id for row in rows])).values(taken=True))
-        return tuple(Reply.from_json(row.reply) for row in rows)
+        return {row.id: Reply.from_json(row.reply) for row in rows}
+
+    async def give_back(self, push_ids: Collection[int]) -> None:
+        """Let waiting words wait on that could not be shown; those of a log-in that ended meanwhile are gone."""
+        async with self.database.write() as connection:
+            await connection.execute(sa.update(pushes).where(pushes.c.id.in_(push_ids)).values(taken=False))
 
     async def transcript(self, conversation_id: int, *, after: int = 0, limit: int = 200) -> tuple[dict[str, Any], ...]:
         """Give what was said (masked as stored), oldest first, with event ids to go on from."""
@@ -339,6 +348,9 @@ def _conversation(row: Any, outcome: Mapping[str, Any] | None) -> Conversation:
 
 
 async def _leave(connection: AsyncConnection, door: Mapping[str, Any], leave: Leave, at: int) -> None:
+    # Words for who was here are not for who comes; nor those that somebody tries to show just now, and would give back.
+    theirs = (pushes.c.channel == door["channel"], pushes.c.sender_index == door["sender_index"])
+    await connection.execute(sa.delete(pushes).where(*theirs))
     to = leave.to or await _new_conversation(connection, leave.state, leave.person, at)
     await connection.execute(_point(door, to, at))
 

@@ -28,6 +28,18 @@ class People(Protocol):
         """Give the names of a person's contacts."""
         ...
 
+    async def binding(self, person: int, channel: str, sender: str) -> int | None:
+        """Give the binding by which this end of a channel speaks for a person, None once it was logged out from elsewhere."""
+        ...
+
+    async def bind(self, person: int, channel: str, sender: str, label: str, key: str) -> None:
+        """Note a log-in at this end of a channel; ``label`` is what the door calls itself."""
+        ...
+
+    async def unbind(self, person: int, binding: int, key: str) -> None:
+        """Note a log-out; a binding that is gone already is no fault."""
+        ...
+
 
 class Handoffs(Protocol):
     """The queue for human agents, as far as a conversation needs it."""
@@ -55,6 +67,7 @@ class Turn:
     state: State
     person: int | None
     now: dt.datetime
+    binding: int | None = None  # by which this door speaks for the person
     topic: str = ""
     replies: list[Reply] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)

@@ -37,7 +37,7 @@ class SendLoginCode(WalletAction):
 
     async def act(self, turn: Turn) -> list[Event]:
         """Start a log-in; the code travels outside the chat."""
-        challenge = await turn.wallet.start_login(turn.slot("phone"), key=turn.key)
+        challenge = await turn.wallet.start_login(turn.slot("phone"), key=turn.key, door=turn.slot("door"))
         turn.say("utter_login_code_sent", phone_masked=challenge.phone_masked, expires_at=challenge.expires_at.isoformat())
         return [SlotSet("login_id", challenge.id)]
 

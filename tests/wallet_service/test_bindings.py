@@ -53,10 +53,10 @@ async def test_the_list_shows_the_last_used_first(till) -> None:
     second = await till.wallet.bind(wang, "telegram", "4711", "", key=till.key())
     assert [each.id for each in await till.wallet.bindings(wang)] == [second.id, first.id]
     till.clock.advance(minutes=49)
-    await till.wallet.binding_of(wang, "web", "a secret cookie")
+    await till.wallet.binding_of(wang, "web", "a secret cookie", used=True)
     assert [each.id for each in await till.wallet.bindings(wang)] == [second.id, first.id]
     till.clock.advance(minutes=1)
-    await till.wallet.binding_of(wang, "web", "a secret cookie")
+    await till.wallet.binding_of(wang, "web", "a secret cookie", used=True)
     assert [each.id for each in await till.wallet.bindings(wang)] == [first.id, second.id]
     assert "a secret cookie" not in repr(await till.wallet.bindings(wang))
     (row,) = await till.sql("SELECT address FROM bindings WHERE id = ?", first.id)

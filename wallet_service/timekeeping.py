@@ -68,13 +68,14 @@ class Timekeeper:
 
     def __init__(self, context: Context, combiner: Combiner, sealer: Sealer) -> None:
         self._context, self._combiner, self._sealer = context, combiner, sealer
+        self.notices = asyncio.Event()  # set when this process may have left some
         self._asking: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by channel
         self._stirred, self._closing = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def run_due(self) -> int:
         """Do everything that is due now, and wait for the answers of channels; give how many orders and closings that were."""
-        count = await close_due(self._context, MOST) + await self._arrive()
+        count = await self._close() + await self._arrive()
         while sent := await self._send():
             count += sent
             await self._answers()
@@ -109,7 +110,11 @@ class Timekeeper:
             self._stirred.clear()
 
     async def _close(self) -> int:
-        return await close_due(self._context, MOST)
+        """End the closings whose cooling-off is over; give how many were looked at."""
+        count = await close_due(self._context, MOST)
+        if count:
+            self._moved()
+        return count
 
     async def _arrive(self) -> int:
         """Let every delayed order arrive that is due, each for itself; give how many there were."""
@@ -125,7 +130,7 @@ class Timekeeper:
             for row, fault in zip(due, done, strict=True):
                 if isinstance(fault, Exception):
                     log.error("order %s could not arrive: %s", row.id, type(fault).__name__)
-            self._sealer.wake()
+            self._moved()
             count += len(due)
             after = {"at": due[-1].due_at, "last": due[-1].id}
 
@@ -160,7 +165,12 @@ class Timekeeper:
             await self._combiner.submit(Answered(order["id"], answer))
         except Exception as fault:  # it is asked again when the lease is over
             log.warning("the answer for order %s was not written down: %s", order["id"], type(fault).__name__)
+        self._moved()
+
+    def _moved(self) -> None:
+        """Have what was posted sealed, and what was left to be told sent."""
         self._sealer.wake()
+        self.notices.set()
 
     async def _answers(self) -> None:
         while asking := [task for tasks in self._asking.values() for task in tasks]:

@@ -83,7 +83,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
     def __init__(self, context: Context, sealer: chain.Sealer, combiner: Combiner, timekeeper: Timekeeper) -> None:
         self._context = context
         self._sealer, self._combiner, self._timekeeper = sealer, combiner, timekeeper
-        self._notices = asyncio.Event()
+        self._notices = timekeeper.notices
 
     @staticmethod
     @asynccontextmanager
@@ -306,9 +306,7 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
 
     async def run_due(self) -> int:
         """Do now what is due: delayed orders arrive, channels outside are asked, accounts close; give how many that were."""
-        count = await self._timekeeper.run_due()
-        self._notices.set()
-        return count
+        return await self._timekeeper.run_due()
 
     async def resend_code(self, order_id: int, *, actor: int, key: str) -> Order:
         """Send a new code for an open order; the old one is dead."""

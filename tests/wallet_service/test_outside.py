@@ -231,10 +231,21 @@ async def test_nobody_but_its_channel_ends_such_an_order(till, refused) -> None:
 
 
 async def test_the_bank_is_asked_without_delay_and_without_being_told_to(till) -> None:
-    """An order that is authorised in a working wallet is done a moment later, and sealed before the wallet closes."""
+    """An order that is authorised in a working wallet is done a moment later, sealed, and whoever sends notices is woken."""
+    go_on = asyncio.Event()
+
+    async def soon(errand: Errand) -> Answer:
+        await go_on.wait()
+        return "done"
+
+    till.bank.answers.append(soon)
     async with till.reopened() as other:
         order = await till.wish(Withdraw(till.ids["王小明"], await till.card(), Fen(10_000)))
         await other.authorize(order.id, await till.code(order), actor=till.ids["王小明"], key=till.key())
+        await other.wait_for_notices(0.01)
+        go_on.set()
+        async with asyncio.timeout(10):
+            await other.wait_for_notices(30)
         await _until(other, order, "posted")
         async with asyncio.timeout(10):
             while (report := await other.verify()).sealed != report.entries:

@@ -8,9 +8,10 @@ from itertools import count
 from typing import Any
 
 from tests.wallet_service.conftest import Till
-from wallet_service import Fen, Transfer, Wallet
+from wallet_service import Fen, Pay, Transfer, Wallet
 
 Given = tuple[Any, ...]
+HOUSE = "the house"
 
 
 @dataclass
@@ -33,6 +34,15 @@ class Steps:
     async def delayed(self) -> Given:
         """Confirm a transfer that arrives later; give the person who acts and the order."""
         return self.till.ids["王小明"], (await self.till.transfer("王小明", "李娜", 1, delay=7_200)).id
+
+    async def paid(self) -> Given:
+        """Pay a merchant; give the order."""
+        order = await self.till.confirmed(Pay(self.till.ids["王小明"], (await self.till.merchant())[1], Fen(2)))
+        return HOUSE, order.id
+
+    async def house(self) -> Given:
+        """Give the accounts of a gift of the house."""
+        return HOUSE, await self.till.account("promotions"), await self.till.account("李娜")
 
     async def phone(self) -> Given:
         """Give a phone that nobody has."""
@@ -94,6 +104,16 @@ STEPS = {
         Steps.delayed,
         lambda wallet, given, key: wallet.recall(given[1], actor=given[0], key=key),
         "SELECT COUNT(*) FROM outbox WHERE kind = 'order_recalled'",
+    ),
+    "refund": Step(
+        Steps.paid,
+        lambda wallet, given, key: wallet.refund(given[1], Fen(1), key=key),
+        "SELECT SUM(refunded) FROM orders",
+    ),
+    "book": Step(
+        Steps.house,
+        lambda wallet, given, key: wallet.book("top_up", given[1], given[2], Fen(1), key=key),
+        "SELECT COUNT(*) FROM entries",
     ),
     "start_login": Step(
         Steps.phone,

@@ -133,7 +133,7 @@ async def test_an_opening_without_a_server_is_refused(tmp_path) -> None:
 # --- the answer of the server is lost ---
 
 
-CUT = ("propose", "authorize", "resend_code", "recall", "start_login", "finish_login", "open_account", "freeze")
+CUT = ("propose", "authorize", "resend_code", "book", "start_login", "finish_login", "open_account", "freeze")
 
 
 @pytest.mark.parametrize("name", CUT)
@@ -154,7 +154,7 @@ async def test_a_wire_cut_at_every_message(far, name) -> None:
     assert (await till.wallet.verify()).ok
 
 
-@pytest.mark.parametrize("name", ["propose", "authorize", "cancel", "start_login", "open_account"])
+@pytest.mark.parametrize("name", ["propose", "authorize", "refund", "start_login", "open_account"])
 @pytest.mark.parametrize(
     ("at", "delivered", "unknown", "done"),
     [(2, True, False, 0), (b"COMMIT;", False, True, 0), (b"COMMIT;", True, True, 1)],

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.wallet_service.steps import STEPS, Steps, marks
+from tests.wallet_service.steps import HOUSE, STEPS, Steps, marks
 from wallet_service import Fen, Transfer, WalletError
 
 DATABASES = ("sqlite", "postgresql")
@@ -101,6 +101,8 @@ async def test_every_step_is_done_once(till, name) -> None:
     assert await marks(till, step) == before + 1
     if given[0] is None:
         misused = till.wallet.start_login("13912345678", key=key)
+    elif given[0] == HOUSE:
+        misused = till.wallet.refund(1, Fen(3), key=key)
     else:
         misused = till.wallet.bind(given[0], "web", "elsewhere", "x", key=key)
     with pytest.raises(WalletError) as refusal:
@@ -108,7 +110,7 @@ async def test_every_step_is_done_once(till, name) -> None:
     assert refusal.value.code == "key_reused"
 
 
-@pytest.mark.parametrize("name", ["propose", "authorize", "cancel", "finish_login", "open_account", "freeze"])
+@pytest.mark.parametrize("name", ["propose", "authorize", "cancel", "recall", "finish_login", "open_account", "freeze"])
 async def test_a_second_wish_is_a_wish_of_its_own(till, name) -> None:
     """The same content at once under two keys: it is done once or twice as it would be in turn, and nothing breaks."""
     step = STEPS[name]

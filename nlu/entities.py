@@ -12,6 +12,7 @@ from typing import Any
 from nlu.amount_grammar import amount_grammar, numeral_chars
 from nlu.amounts import find_amounts
 from nlu.digits import find_codes, find_digits
+from nlu.fraud import fraud_spans
 from nlu.normalise import Normal, normalise
 from nlu.notes import find_note
 from nlu.payees import find_payees
@@ -68,7 +69,7 @@ def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: 
     if note := find_note(text):
         _add(found, [Entity("note", note.start, note.end, text[note.start : note.end])])
     _add(found, [Entity(one.entity, one.start, one.end, one.value) for one in find_digits(text)])
-    payees = find_payees(text, _spans(found), names, expects)
+    payees = find_payees(text, [*_spans(found), *fraud_spans(text)], names, expects)
     _add(found, [Entity("payee", one.start, one.end, one.value, guessed=one.guessed) for one in payees])
     _add(found, [Entity("period", one.start, one.end, one.value) for one in find_periods(text, now)])
     codes = [] if expects == "amount" else _codes(text, expects)

@@ -11,7 +11,9 @@ from wallet_service.money import Fen
 class Transfer:
     """Move ``amount`` from a user's wallet (in ``city``, else the default one) to the wallet with the number ``payee``.
 
-    ``delay`` (seconds, one of the profile's) lets the payer recall it until it arrives.
+    ``delay`` (seconds, one of the profile's) lets the payer recall it until it arrives; the risk rules may lengthen it.
+    ``surname`` is the payee's family name, needed before a stranger is paid for the first time. ``hints`` name the schemes of
+    fraud that the payer's words sound like, as ``risk.toml`` knows them.
     """
 
     payer: int
@@ -20,11 +22,13 @@ class Transfer:
     city: str | None = None
     note: str | None = None
     delay: int = 0
+    surname: str | None = None
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pay:
-    """Pay ``amount`` to the merchant with this number, whose code was a ``static`` or a dynamic one."""
+    """Pay ``amount`` to the merchant with this number, whose code was a ``static`` or a dynamic one; ``hints`` as above."""
 
     payer: int
     merchant: str
@@ -32,6 +36,7 @@ class Pay:
     city: str | None = None
     note: str | None = None
     static: bool = False
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from wallet_service.money import Fen
 from wallet_service.profile import Profile, profile_of
 from wallet_service.reading import own_account
 from wallet_service.sheet import Sheet
+from wallet_service.vetting import examine
 from wallet_service.views import Allowance, Preview
 
 
@@ -27,10 +28,18 @@ async def preview(context: Context, command: Command, *, actor: int) -> Preview:
     async with context.database.read() as connection:
         try:
             row = await judge(context, connection, await draft(context, connection, command), sheet)
+            if (vetted := await examine(connection, command, row, sheet)) is not None:
+                vetted.impose(row)
         except errors.WalletError as refusal:
-            return Preview(allowed=False, refusal=refusal.code, facts=refusal.facts, fee=None, total=None, second=False)
-    total = row["amount"] + row["fee"]
-    return Preview(allowed=True, refusal=None, facts={}, fee=row["fee"], total=total, second=row["second"] == "needed")
+            return Preview(allowed=False, refusal=refusal.code, facts=refusal.facts)
+    return Preview(
+        allowed=True,
+        fee=row["fee"],
+        total=row["amount"] + row["fee"],
+        second=row["second"] == "needed",
+        delay=row["delay"],
+        warnings=tuple(row["warnings"]),
+    )
 
 
 async def affords(context: Context, user_id: int, amount: Fen, city: str | None) -> Preview:

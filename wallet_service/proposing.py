@@ -24,6 +24,7 @@ from wallet_service.orders import require_ids, withdraw
 from wallet_service.outbox import notice_row
 from wallet_service.schema import orders, outbox, users
 from wallet_service.sheet import Sheet
+from wallet_service.vetting import keep, vet
 from wallet_service.views import Order
 
 
@@ -66,9 +67,12 @@ async def propose(context: Context, command: Command, *, actor: int, key: str, r
         brakes.check_lock(person.locked_until, sheet.now)
         row = await judge(context, connection, drafted, sheet)
         await brakes.check_payment_codes(context, connection, actor, sheet.now)
+        vetted = await vet(connection, command, row, sheet)
         [row["id"]] = await context.order_ids.take(connection, 1)
         row = _confirmable(context, row, old, person.wrong_codes, sheet.now)
         await connection.execute(insert(orders), row)
+        if vetted is not None:
+            await keep(connection, vetted, row, order_id=row["id"])
         notice = notice_row("payment_code", sheet.now, user_id=actor, order_id=row["id"], counter=row["counter"])
         await connection.execute(insert(outbox), notice)
         sheet.orders[row["id"]] = row

@@ -22,7 +22,7 @@ Verdict = Literal["allow", "warn", "delay", "refuse"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # ever stricter
 _FILE = Path(__file__).with_name("risk.toml")
 _ANY = "any"
-_JUDGED = frozenset({"transfer", "pay", "withdraw"})
+JUDGED = frozenset({"transfer", "pay", "withdraw"})  # kinds of orders; nobody is defrauded by paying their own bills
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def packaged_rules() -> Rules:
 def _rule(data: Mapping[str, Any], hints: frozenset[str]) -> Rule:
     name, verdict, kinds, heard = data["name"], data["verdict"], frozenset(data["kinds"]), data.get("hints", ())
     named = hints if heard == _ANY else frozenset(heard)
-    if verdict not in VERDICTS[1:] or not kinds <= _JUDGED or not named <= hints:
+    if verdict not in VERDICTS[1:] or not kinds <= JUDGED or not named <= hints:
         raise ValueError(f"{name}: a verdict, kind of order or hint that nobody knows")
     if verdict == "delay" and kinds != {"transfer"}:
         raise ValueError(f"{name}: only a transfer can be delayed")

@@ -17,6 +17,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
+from wallet_service.checks import is_text
 from wallet_service.context import SHANGHAI, day_start
 from wallet_service.limits import day_number
 from wallet_service.masks import mask_name
@@ -43,8 +44,10 @@ def family_name(name: str) -> str:
     return plain[:2] if len(plain) > 2 and plain[:2] in compound_names() else plain[0]
 
 
-def is_family_name(said: str, name: str) -> bool:
+def is_family_name(said: object, name: str) -> bool:
     """Tell whether what was said is the family name, or the whole name, of somebody; in the same time wherever they differ."""
+    if not is_text(said):
+        return False
     plain = unicodedata.normalize("NFKC", said).strip().casefold().encode()
     family, whole = family_name(name), unicodedata.normalize("NFKC", name).strip()
     return compare_digest(plain, family.casefold().encode()) | compare_digest(plain, whole.casefold().encode())

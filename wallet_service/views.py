@@ -155,14 +155,19 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would come of a command: its ``fee`` and ``total`` in fen, or the ``refusal`` (an error's code) with its ``facts``."""
+    """What would come of a command: its ``fee`` and ``total`` in fen, or the ``refusal`` (an error's code) with its ``facts``.
+
+    ``delay`` is in seconds, ``warnings`` are the risk rules that the payer is to be told of; a family name is not asked.
+    """
 
     allowed: bool
-    refusal: str | None
-    facts: dict[str, Any]
-    fee: int | None
-    total: int | None
-    second: bool
+    refusal: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    fee: int | None = None
+    total: int | None = None
+    second: bool = False
+    delay: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

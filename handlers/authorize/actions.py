@@ -34,6 +34,8 @@ class ShowOrder(WalletAction):
             order_city=order.city,
             order_amount=order.amount,
             fee=order.fee,
+            delay=order.delay,
+            warnings=list(order.warnings),
             order_note=order.note,
             own_phone=person.phone_masked,
             expires_at=order.expires_at.isoformat(),
@@ -138,9 +140,20 @@ class Authorize(WalletAction):
         return "action_authorize"
 
     async def act(self, turn: Turn) -> list[Event]:
-        """Post it."""
+        """Post it, or have it wait until it is due."""
         order = await turn.wallet.authorize(turn.slot("order_id"), turn.slot("code"), actor=turn.user_id, key=turn.key)
         balance = await turn.wallet.balance(turn.user_id, order.city)
+        if order.status == "authorised" and order.due_at is not None:
+            turn.say(
+                "utter_order_scheduled",
+                payee_name=order.payee_name_masked,
+                payee_phone=order.payee_phone_masked,
+                order_city=order.city,
+                order_amount=order.amount,
+                due_at=order.due_at.isoformat(),
+                left=balance.available,
+            )
+            return [SlotSet("order_status", order.status)]
         turn.say(
             "utter_order_posted",
             payee_name=order.payee_name_masked,

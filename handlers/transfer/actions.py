@@ -7,7 +7,7 @@ from typing import ClassVar
 from rasa_sdk.events import SlotSet
 
 from handlers.wallet_action import Event, Turn, WalletAction
-from wallet_service import Fen, Transfer
+from wallet_service import Fen, Transfer, errors
 
 _WRONG_AMOUNT = (
     "invalid_amount",
@@ -43,6 +43,8 @@ class ValidatePayee(WalletAction):
                 SlotSet("payee", label or match.phone_masked),
                 SlotSet("payee_id", match.wallet_id),
                 SlotSet("payee_known", match.known),
+                SlotSet("payee_surname", None),
+                SlotSet("surname_wanted", None),
             ]
         if matches:
             choices = [{"id": match.wallet_id, "name": match.name_masked, "phone": match.phone_masked} for match in matches]
@@ -79,6 +81,7 @@ class ProposeTransfer(WalletAction):
     forgets: ClassVar = {
         "*": ("order_id",),
         "invalid_note": ("note", "order_id"),
+        "surname_wrong": ("payee_surname", "order_id"),
         **dict.fromkeys(_WRONG_AMOUNT, ("amount", "order_id")),
         **dict.fromkeys(_WRONG_PAYEE, ("payee", "order_id")),
     }
@@ -88,13 +91,19 @@ class ProposeTransfer(WalletAction):
         return "action_propose_transfer"
 
     async def act(self, turn: Turn) -> list[Event]:
-        """Propose it, in place of the order that a correction made void."""
+        """Propose it, in place of the order that a correction made void; a stranger's family name may have to be asked first."""
+        hints = turn.slot("hints") or []
         transfer = Transfer(
             payer=turn.user_id,
             payee=turn.slot("payee_id"),
             amount=Fen(turn.slot("amount")),
             city=turn.city,
             note=turn.slot("note"),
+            surname=turn.slot("payee_surname"),
+            hints=tuple(hints),
         )
-        order = await turn.wallet.propose(transfer, actor=turn.user_id, key=turn.key, replaces=turn.slot("order_id"))
-        return [SlotSet("order_id", order.id)]
+        try:
+            order = await turn.wallet.propose(transfer, actor=turn.user_id, key=turn.key, replaces=turn.slot("order_id"))
+        except errors.SurnameNeeded:
+            return [SlotSet("surname_wanted", True), SlotSet("order_id", None)]
+        return [SlotSet("order_id", order.id), SlotSet("hints_judged", hints)]

@@ -1,6 +1,7 @@
 """Plays a conversation written in YAML through the REST door, with the codes that really arrive on the simulated phone.
 
-A case is ``{name, login?, city?, turns: [...]}``. Each turn is one of
+A case is ``{name, login?, city?, at?, turns: [...]}``; ``at: "12:00"`` has it begin at the next such time in Shanghai. Each turn
+is one of
 
 - ``user: text``: what the person says; ``<wallet NAME>`` in it stands for that demo user's wallet number in Xiamen;
 - ``code: NAME``: the newest code on that demo user's phone (or on a phone of that number) is typed; or
@@ -42,7 +43,7 @@ from PIL import Image
 from bot.app import App
 from bot.demo import demo_user
 from tests.conftest import Clock
-from wallet_service import Fen, Transfer, mask_phone
+from wallet_service import SHANGHAI, Fen, Transfer, mask_phone
 from wallet_service.keys import hotp
 
 _TURNS = {
@@ -67,9 +68,11 @@ class Player:
 
     async def play(self, case: dict[str, Any]) -> None:
         """Play one case and hold every answer against what it must hold."""
-        unknown = set(case) - {"name", "login", "city", "turns"}
+        unknown = set(case) - {"name", "login", "city", "at", "turns"}
         assert not unknown, f"unknown fields {unknown}"
         self.city = case.get("city")
+        if "at" in case:
+            self.clock.ahead = until(case["at"], self.clock())
         if "login" in case:
             phone = demo_user(case["login"])
             await self.say("登录")
@@ -251,6 +254,13 @@ class Player:
         person, _, city = name.partition("@")
         balance = await self.app.wallet.balance(self.user_id(person), city or "xiamen")
         assert balance.available == round(float(yuan) * 100), f"{where}: {name} holds {balance.available} fen"
+
+
+def until(at: str, now: dt.datetime) -> dt.timedelta:
+    """Say how long it is until the clocks of Shanghai show a time."""
+    there = now.astimezone(SHANGHAI)
+    then = dt.datetime.combine(there.date(), dt.time.fromisoformat(at), SHANGHAI)
+    return then - there if then >= there else then + dt.timedelta(days=1) - there
 
 
 def picture(content: str) -> str:

@@ -32,7 +32,8 @@ PLAYS = {
         *("登录", WANG, f":code {WANG}", "转账", "李四光", "李娜", "几百块", "200块", "12", f":wrong {WANG}"),
         *("没收到验证码", f":code {WANG}", "余额"),
     ],
-    "cancel": ["登录", WANG, f":code {WANG}", "转账", CHEN, "50块", "金额改成15块", "取消"],
+    "cancel": ["登录", WANG, f":code {WANG}", "转账", CHEN, "50块", "姓程", "姓陈", "金额改成15块", "取消"],
+    "hints": ["登录", WANG, f":code {WANG}", f"给{CHEN}转50块，刷单用", "姓陈", "是转到安全账户", f":code {WANG}"],
     "refused": [
         *("登录", FROZEN, f":code {FROZEN}", f"给{CHEN}转10块", "退出登录"),
         *("登录", CHEN, f":code {CHEN}", f"给{WANG}转150块", "0.001元", "退出登录", "切换到大连"),

@@ -77,9 +77,10 @@ class Till:
         return await self.wallet.propose(command, actor=command.payer, key=self.key(), **options)
 
     async def propose(self, payer: str, payee: str, amount: int, **options: Any) -> Order:
-        """Propose a transfer between two people."""
+        """Propose a transfer between two people; the payer knows the payee's family name, unless a test says otherwise."""
         actor, replaces, key = self.ids[payer], options.pop("replaces", None), options.pop("key", None) or self.key()
         number = await self.number(payee, options.pop("payee_city", "xiamen"))
+        options.setdefault("surname", payee[0])
         command = Transfer(payer=actor, payee=number, amount=Fen(amount), **options)
         return await self.wallet.propose(command, actor=actor, key=key, replaces=replaces)
 

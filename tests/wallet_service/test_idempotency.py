@@ -81,7 +81,7 @@ async def test_a_key_outlives_the_process(till) -> None:
     """The result is in the database, not in memory: another wallet object on the same file gives it."""
     order = await till.propose("王小明", "李娜", 100, key="turn/7")
     async with till.reopened() as other:
-        command = Transfer(till.ids["王小明"], await till.number("李娜"), Fen(100))
+        command = Transfer(till.ids["王小明"], await till.number("李娜"), Fen(100), surname="李")
         assert await other.propose(command, actor=till.ids["王小明"], key="turn/7") == order
 
 

@@ -153,12 +153,12 @@ def _poster(wallet: Wallet, town: Town, *, hot: bool) -> Run:
 
 
 def _transferrer(wallet: Wallet, town: Town) -> Run:
-    """Give the caller of one whole transfer: proposal, code and posting."""
+    """Give the caller of one whole transfer to a friend: proposal, code and posting."""
     run, half = uuid4().hex, len(town.accounts) // 2
 
     async def transfer(client: int, turn: int) -> None:
         payer = random.choice(town.payers)
-        payee = town.numbers[random.randrange(half, len(town.numbers))]
+        payee = town.numbers[half + payer]
         actor, key = town.users[payer], f"{run}/{client}/{turn}"
         order = await wallet.propose(Transfer(actor, payee, Fen(1), city=CITY), actor=actor, key=f"{key}/propose")
         async with wallet.database.read() as connection:  # what the phone would have been sent

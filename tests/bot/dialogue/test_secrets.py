@@ -71,6 +71,7 @@ async def test_no_code_and_no_phone_is_kept(open_demo: OpenDemo, tmp_path: Path,
             await say("转账")
             await say(f"{CHEN[:3]}-{CHEN[3:7]}-{CHEN[7:]}")
             await say("50块")
+            await say("姓陈")
             for typed in (wrong(talk.code(WANG)), in_words(wrong(talk.code(WANG))), f"验证码 {wrong(talk.code(WANG))} 对吗"):
                 codes.add(wrong(talk.code(WANG)))
                 await say(typed)

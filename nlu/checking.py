@@ -13,7 +13,7 @@ from nlu.words import words
 LEAST = 60
 LEAST_FAQ = 12
 ENTITIES = frozenset(
-    {"payee", "amount", "phone", "card", "biller", "city", "order", "period", "wallet_id", "code", "slot", "note"}
+    {"payee", "amount", "phone", "card", "biller", "city", "order", "period", "wallet_id", "code", "slot", "note", "delay"}
 )
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from nlu.amount_grammar import amount_grammar, numeral_chars
 from nlu.amounts import find_amounts
+from nlu.choices import find_choices
+from nlu.delays import Delay, find_delays
 from nlu.digits import find_codes, find_digits
 from nlu.fraud import fraud_spans
 from nlu.normalise import Normal, normalise
-from nlu.notes import find_note
+from nlu.notes import Note, find_note
 from nlu.payees import find_payees
 from nlu.periods import find_periods
 from nlu.surnames import find_surname
@@ -25,8 +27,8 @@ from nlu.words import one_of, words
 class Entity:
     """A span of the normalised text and what it means.
 
-    ``problem`` marks an amount that cannot be moved as it stands, ``role`` says what a city is named for, and ``guessed``
-    marks a name that nothing but the question it answers makes one.
+    ``problem`` marks an amount that cannot be moved as it stands, or a delay of no length, ``role`` says what a city is named
+    for, and ``guessed`` marks a name that nothing but the question it answers makes one.
     """
 
     kind: str
@@ -66,24 +68,41 @@ def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: 
     """Find the entities of a normalised text, in order; ``names`` are the speaker's contacts."""
     surname = find_surname(text) if expects == "surname" else None
     found = [Entity("surname", surname.start, surname.end, surname.value, guessed=surname.guessed)] if surname else []
+    delays = find_delays(text, expects)
     if note := find_note(text):
+        note = replace(note, end=_until_delay(text, note, delays))
         _add(found, [Entity("note", note.start, note.end, text[note.start : note.end])])
     _add(found, [Entity(one.entity, one.start, one.end, one.value) for one in find_digits(text)])
+    _add(found, [Entity("delay", one.start, one.end, one.seconds, problem=_open(one.seconds)) for one in delays])
+    choices = find_choices(text) if expects == "choice" else []
+    _add(found, [Entity("choice", one.start, one.end, str(one.place)) for one in choices if one.place is not None])
     payees = find_payees(text, [*_spans(found), *fraud_spans(text)], names, expects)
     _add(found, [Entity("payee", one.start, one.end, one.value, guessed=one.guessed) for one in payees])
     _add(found, [Entity("period", one.start, one.end, one.value) for one in find_periods(text, now)])
-    codes = [] if expects == "amount" else _codes(text, expects)
+    sum_wanted = expects in ("amount", "choice")
+    codes = [] if sum_wanted else _codes(text, expects)
     if expects == "code":
         _add(found, codes)
     payee_spans = [(one.start, one.end) for one in found if one.kind == "payee"]
     taken = [(one.start, one.end) for one in found if one.kind != "payee"]
-    for one in find_amounts(text, taken, payee_spans, expects):
+    for one in find_amounts(text, taken, payee_spans, "amount" if sum_wanted else expects):
         kind, value = ("amount_vague", text[one.start : one.end]) if one.vague else ("amount", one.fen)
         _add(found, [Entity(kind, one.start, one.end, value, problem=one.problem)])
     _add(found, codes)
+    _add(found, [Entity("pointing", one.start, one.end, None) for one in choices if one.place is None])
     for kind in ("city", "biller", "slot"):
-        _add(found, _named(text, kind))
+        _add(found, [one for one in _named(text, kind) if note is None or one.value != "note"])  # its marker is a part of it
     return _mark_negated(text, sorted(found, key=lambda one: one.start))
+
+
+def _until_delay(text: str, note: Note, delays: Sequence[Delay]) -> int:
+    """Say where a note ends: before a pause with the time of arrival behind it."""
+    pauses = [one.start - 1 for one in delays if note.start < one.start - 1 < note.end and text[one.start - 1] in " ,;"]
+    return min([note.end, *pauses])
+
+
+def _open(seconds: int | None) -> str | None:
+    return "open" if seconds is None else None
 
 
 def _codes(text: str, expects: str | None) -> list[Entity]:
@@ -143,7 +162,7 @@ def _role(text: str, city: re.Match[str]) -> str | None:
     return "wallet" if named else None
 
 
-_NEGATABLE = frozenset({"amount", "payee", "phone", "card", "biller", "city", "period", "wallet_id"})
+_NEGATABLE = frozenset({"amount", "payee", "phone", "card", "biller", "city", "period", "wallet_id", "delay"})
 
 
 @functools.cache

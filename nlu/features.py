@@ -11,6 +11,7 @@ MASKS = {
     "amount_vague": "A",
     "card": "C",
     "code": "N",
+    "delay": "E",
     "note": "B",
     "order": "O",
     "payee": "P",

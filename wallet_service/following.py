@@ -28,7 +28,12 @@ _HELD = (
     .limit(MOST)
 )
 _TRANSFERS = (
-    ORDER_ROWS.where(orders.c.actor_id == bindparam("user_id"), orders.c.kind == "transfer", orders.c.status != "cancelled")
+    ORDER_ROWS.where(
+        orders.c.actor_id == bindparam("user_id"),
+        orders.c.kind == "transfer",
+        orders.c.status != "cancelled",
+        _CITY.is_(None) | (PAYER.c.city == _CITY),
+    )
     .order_by(orders.c.id.desc())
     .limit(bindparam("count"))
 )
@@ -42,9 +47,11 @@ async def held_orders(context: Context, user_id: int, period: Period | None, *, 
     return await _orders(context, _HELD, user_id, {"city": city, "start": start, "end": end})
 
 
-async def transfers(context: Context, user_id: int, limit: int) -> tuple[Order, ...]:
-    """Give a person's last transfers, newest first; a proposal that was cancelled is none."""
-    return await _orders(context, _TRANSFERS, user_id, {"count": max(1, min(limit, MOST))})
+async def transfers(context: Context, user_id: int, limit: int, *, city: str | None) -> tuple[Order, ...]:
+    """Give a person's last transfers (of one city's wallet), newest first; a proposal that was cancelled is none."""
+    if city is not None:
+        profile_of(context.profiles, city)
+    return await _orders(context, _TRANSFERS, user_id, {"city": city, "count": max(1, min(limit, MOST))})
 
 
 async def _orders(context: Context, statement: Any, user_id: int, asked: dict[str, Any]) -> tuple[Order, ...]:

@@ -246,9 +246,9 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
         """Give the orders that hold money of the person's wallets: confirmed (in ``period``) and not arrived, soonest first."""
         return await following.held_orders(self._context, user_id, period, city=city)
 
-    async def transfers(self, user_id: int, limit: int = 3) -> tuple[Order, ...]:
+    async def transfers(self, user_id: int, limit: int = 3, *, city: str | None = None) -> tuple[Order, ...]:
         """Give what became of the person's last transfers, newest first, without those that were taken back unconfirmed."""
-        return await following.transfers(self._context, user_id, limit)
+        return await following.transfers(self._context, user_id, limit, city=city)
 
     async def allowance(self, user_id: int, city: str | None = None) -> Allowance:
         """Tell what the person's wallet may still pay out, by each rule."""

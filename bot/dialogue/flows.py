@@ -75,6 +75,10 @@ class Flow:
         """List the slots that this flow asks for itself, in order."""
         return tuple(step.name for step in self.steps.values() if step.kind == "collect")
 
+    def presets(self) -> frozenset[str]:
+        """Give the slots that the flow itself fills where nothing was said."""
+        return frozenset(name for step in self.steps.values() for name, _ in step.values)
+
     def position(self, step_id: str) -> int:
         """Give a step's place in the order of the file; past the end for END."""
         order = list(self.steps)

@@ -274,7 +274,8 @@ class _Reading:
         A question that already says everything a flow would ask (「能不能给李娜转200」) is a polite wish.
         """
         for flow in self.view.flows.values():
-            wanted = [name for name in flow.collects() if not self.view.slots[name].answer_only]
+            presets = flow.presets()
+            wanted = [name for name in flow.collects() if not self.view.slots[name].answer_only and name not in presets]
             if not flow.is_pattern and flow.intents and len(wanted) > 1 and not self.view.state.frames:
                 values = self.values([(slot, flow.id) for slot in self.view.fillable(flow)])
                 if all(name in values for name in wanted):

@@ -131,7 +131,7 @@ class ValidateCode(WalletAction):
 
 
 class Authorize(WalletAction):
-    """Hand the code to the wallet, which posts the order or says why not."""
+    """Hand the code to the wallet, which posts the order, holds its money until it is due, or says why not."""
 
     forgets: ClassVar = {"wrong_code": ("code",), "second_factor_missing": ("code",), "*": ("order_status",)}
 
@@ -140,28 +140,18 @@ class Authorize(WalletAction):
         return "action_authorize"
 
     async def act(self, turn: Turn) -> list[Event]:
-        """Post it, or have it wait until it is due."""
+        """Tell what came of it: posted, on its way and recallable until it is due, or waiting for a channel outside."""
         order = await turn.wallet.authorize(turn.slot("order_id"), turn.slot("code"), actor=turn.user_id, key=turn.key)
         balance = await turn.wallet.balance(turn.user_id, order.city)
-        if order.status == "authorised" and order.due_at is not None:
-            turn.say(
-                "utter_order_scheduled",
-                payee_name=order.payee_name_masked,
-                payee_phone=order.payee_phone_masked,
-                order_city=order.city,
-                order_amount=order.amount,
-                due_at=order.due_at.isoformat(),
-                left=balance.available,
-            )
-            return [SlotSet("order_status", order.status)]
         turn.say(
-            "utter_order_posted",
+            "utter_order_posted" if order.status == "posted" else "utter_order_held",
             payee_name=order.payee_name_masked,
             payee_phone=order.payee_phone_masked,
             order_city=order.city,
             order_amount=order.amount,
             fee=order.fee,
             receipt_no=order.receipt_no,
+            due_at=order.due_at.isoformat() if order.recallable and order.due_at else None,
             left=balance.available,
         )
         return [SlotSet("order_status", order.status)]

@@ -18,7 +18,7 @@ class ShowHistory(WalletAction):
         return "action_show_history"
 
     async def act(self, turn: Turn) -> list[Event]:
-        """Read one page; one more than is shown tells whether there are older ones."""
+        """Read one page, with what is on its way above the first; one more than is shown tells whether there are older ones."""
         said = turn.slot("period")
         if said and "problem" in said:
             turn.say("utter_history_one_period", said=said["text"])
@@ -29,6 +29,15 @@ class ShowHistory(WalletAction):
             {"kind": item.kind, "amount": item.amount, "who": item.counterparty, "note": item.note, "at": item.at.isoformat()}
             for item in found[:_PAGE]
         ]
+        held = () if turn.slot("before") else await turn.wallet.held_orders(turn.user_id, period, city=turn.city)
+        waiting = [
+            {
+                "who": order.payee_name_masked or order.payee_phone_masked,
+                "amount": order.amount,
+                "due_at": order.due_at.isoformat() if order.recallable and order.due_at else None,
+            }
+            for order in held
+        ]
         older = {"before": found[_PAGE - 1].id, "period": said} if len(found) > _PAGE else None
-        turn.say("utter_history", items=items, older=[older] if older else [], period=said or {})
+        turn.say("utter_history", items=items, waiting=waiting, older=[older] if older else [], period=said or {})
         return []

@@ -75,6 +75,32 @@ class ValidateAmount(WalletAction):
         return [SlotSet("amount", None)]
 
 
+class ValidateDelay(WalletAction):
+    """Take only a time of arrival that the wallet offers."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "validate_delay"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Keep the seconds; anything else is asked for, with what there is to choose from."""
+        delay = turn.slot("delay")
+        return [SlotSet("delay", delay if delay in turn.wallet.profile(turn.city).arrival.delays else None)]
+
+
+class AskDelay(WalletAction):
+    """Offer the times of arrival."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "action_ask_delay"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Read them from the city's profile."""
+        turn.say("utter_delay_which", delays=list(turn.wallet.profile(turn.city).arrival.delays))
+        return []
+
+
 class ProposeTransfer(WalletAction):
     """Propose the transfer that the slots describe; the code is asked for by authorize_order."""
 
@@ -82,6 +108,7 @@ class ProposeTransfer(WalletAction):
         "*": ("order_id",),
         "invalid_note": ("note", "order_id"),
         "surname_wrong": ("payee_surname", "order_id"),
+        "invalid_delay": ("delay", "order_id"),
         **dict.fromkeys(_WRONG_AMOUNT, ("amount", "order_id")),
         **dict.fromkeys(_WRONG_PAYEE, ("payee", "order_id")),
     }
@@ -101,6 +128,7 @@ class ProposeTransfer(WalletAction):
             note=turn.slot("note"),
             surname=turn.slot("payee_surname"),
             hints=tuple(hints),
+            delay=turn.slot("delay"),
         )
         try:
             order = await turn.wallet.propose(transfer, actor=turn.user_id, key=turn.key, replaces=turn.slot("order_id"))

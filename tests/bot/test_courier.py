@@ -102,10 +102,11 @@ async def set_email(app: App, address: str) -> None:
         await connection.execute(update(users).where(users.c.id == 1).values(email=address))
 
 
-async def tell(wallet: Wallet, kind: str) -> None:
+async def tell(wallet: Wallet, kind: str, order_id: int | None = None) -> None:
     """Write a notice for 王小明 as the wallet does."""
     async with wallet.database.write() as connection:
-        await connection.execute(insert(outbox).values(notice_row(kind, wallet.context.now(), user_id=1)))
+        row = notice_row(kind, wallet.context.now(), user_id=1, order_id=order_id)
+        await connection.execute(insert(outbox).values(row))
 
 
 async def log_in(app: App, sms: Gateway, phone: str = WANG) -> str:
@@ -313,6 +314,42 @@ async def test_the_demo_sends_real_mail_where_there_is_a_server(world: World, op
         assert app.phone is not None
         assert [message["channel"] for message in app.phone.messages()] == ["sms"]
     assert world.mails() == [WANG_MAIL]
+
+
+async def test_what_becomes_of_a_delayed_transfer_comes_to_every_chat(open_demo: OpenDemo) -> None:
+    """What was answered in a chat is pushed to none; an arrival, a return and a doubt are pushed to all, each once."""
+    clock = Clock()
+    async with open_demo(clock=clock) as app:
+        phone, laptop = Talk(app, "web", "phone"), Talk(app, "web", "laptop")
+        for talk in (phone, laptop):
+            await talk.log_in(WANG)
+
+        async def pushed() -> list[list[str]]:
+            await app.courier.drain()
+            waiting = [await app.engine.claim_pushes("web", talk.sender) for talk in (phone, laptop)]
+            assert all(reply.system for replies in waiting for reply in replies)
+            return [[reply.text for reply in replies] for replies in waiting]
+
+        await pushed()
+        for number in ("200", "300"):
+            await phone.say(f"给李娜转{number}，两小时后到账")
+            await phone.say(phone.code(WANG))
+        assert "撤回好了" in await phone.say("撤回300那笔", "是的")
+        assert await pushed() == [[], []]
+        clock.ahead += dt.timedelta(minutes=121)
+        await app.wallet.run_due()
+        for (text,) in await pushed():
+            assert "*娜的¥200.00已在" in text
+        await phone.say("给李娜转40，明天到账")
+        await phone.say(phone.code(WANG))
+        await app.wallet.freeze(2, key="frozen meanwhile")
+        clock.ahead += dt.timedelta(days=1, minutes=1)
+        await app.wallet.run_due()
+        for (text,) in await pushed():
+            assert "*娜的¥40.00没有办成，钱已退回" in text
+        await tell(app.wallet, "order_unknown", order_id=(await app.wallet.transfers(1, 1))[0].id)
+        for (text,) in await pushed():
+            assert "不会重复扣款" in text
 
 
 def test_waits_grow_and_differ_by_chance() -> None:

@@ -11,7 +11,7 @@ is one of
 - ``press_old: title``: the first button of that title in the whole conversation, pressed before or long gone by;
 - ``image: qr text`` or ``image: blank``: a picture;
 - ``again: true``: the very same message once more, with its message id (the answer must be the same);
-- ``later: minutes``: time passes (no message);
+- ``later: minutes``: time passes, and what is due is done (no message);
 - ``agent: take``, ``agent: back``, ``agent: close`` or ``agent: {say: text}``: what the desk does (no message);
 - ``page: {answer: text}``: the person opens the one-time page that the newest answer links to and fills it in; what is not given
   is read from the phone or from the authenticator app that an earlier page has set up (no message);
@@ -113,6 +113,8 @@ class Player:
                 assert self.replies == before, f"{where}: {self.replies} is not {before}"
             case "later":
                 self.clock.ahead += dt.timedelta(minutes=turn["later"])
+                await self.app.wallet.run_due()
+                await self.app.courier.drain()
             case "agent":
                 await self.desk(turn["agent"])
             case "page":

@@ -32,6 +32,11 @@ PLAYS = {
         *("登录", WANG, f":code {WANG}", "转账", "李四光", "李娜", "几百块", "200块", "12", f":wrong {WANG}"),
         *("没收到验证码", f":code {WANG}", "余额"),
     ],
+    "recall": [
+        *("登录", WANG, f":code {WANG}", "撤回", "给李娜转300，三小时后到账", ":press 2小时后到账", f":code {WANG}"),
+        *("给李娜转400，明天到账", f":code {WANG}", "我那笔转出去了吗", "撤回", "300那笔", ":press 撤回", "撤回", ":press 撤回"),
+        *("今天还能转多少", "我还能转8000吗", "四类钱包限额多少", "明细"),
+    ],
     "cancel": ["登录", WANG, f":code {WANG}", "转账", CHEN, "50块", "姓程", "姓陈", "金额改成15块", "取消"],
     "hints": ["登录", WANG, f":code {WANG}", f"给{CHEN}转50块，刷单用", "姓陈", "是转到安全账户", f":code {WANG}"],
     "refused": [
@@ -81,7 +86,7 @@ class Recorder:
             return None
         if slot == "actor":
             return f"$actor:{value.partition('.')[0]}"
-        if slot in ("login_id", "order_id", "payee_id"):
+        if slot in ("login_id", "order_id", "payee_id", "recall_shown") or (slot == "recall_id" and isinstance(value, str)):
             return f"${slot}"
         if slot in ("code", "login_code") and len(value) == 6:
             assert self.app.phone is not None

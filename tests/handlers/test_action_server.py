@@ -66,7 +66,7 @@ class Side:
         match kind:
             case "$actor":
                 return self.wallet.sign_actor(int(rest), conversation)
-            case "$login_id" | "$order_id" | "$payee_id":
+            case "$login_id" | "$order_id" | "$payee_id" | "$recall_id" | "$recall_shown":
                 return self.made[kind[1:]]
             case "$code" | "$wrong":
                 code = await self.code(rest)
@@ -212,6 +212,8 @@ def _with_times_of(first: ActionResult, second: ActionResult) -> ActionResult:
     def joined(one: Any, other: Any) -> Any:
         if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
             return {key: joined(one[key], other[key]) for key in one}
+        if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+            return [joined(*pair) for pair in zip(one, other, strict=True)]
         if isinstance(one, str) and isinstance(other, str) and one != other and _near(one, other):
             return one
         return other

@@ -20,6 +20,7 @@ TOPICS = {
 # What the assistant can do today; a button for anything else would lead nowhere.
 INTENTS = {
     *("check_balance", "transfer_money", "check_history", "ask_human", "switch_city", "log_in", "open_wallet", "ask_help"),
+    *("recall_transfer", "transfer_not_arrived"),
 }
 PHRASINGS_LEAST = 16
 LINES_MOST = 5

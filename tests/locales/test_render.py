@@ -43,10 +43,16 @@ CODE = [path for package in ("bot", "handlers") for path in sorted((ROOT / packa
 ALWAYS = {"city_name"}
 # One item of each list that buttons are made from, as the code makes them.
 ITEMS = {
-    "choices": {"id": "8010000000001", "name": "*娜", "phone": "138****0002"},
+    "choices": {
+        **{"id": "8010000000001", "name": "*娜", "phone": "138****0002"},
+        **{"payee_name": "*娜", "payee_phone": "138****0002", "order_amount": 20000},
+    },
     "candidates": {"title": "查余额", "payload": "/check_balance"},
     "pages": "password",
     "correctable": {"slot": "payee", "name": "收款人"},
+    "delays": 7200,
+    "sums": 80000,
+    "recall": {"recallable": True},
     "older": {"before": 7, "period": {"start": "2026-11-01", "end": "2026-11-22"}},
 }
 

@@ -239,7 +239,7 @@ SAID = {
     "登出账号": {"log_out"},
     "行那就开": {"affirm"},
     "金额和收款人都错了": {"correct_slot"},
-    "转账限额": {"ask_limits"},
+    "转账限额": {"check_limits", "ask_limits"},
 }
 ASKED = {
     "重庆这个钱包好久出来的": "faq/when_launched",

@@ -59,6 +59,7 @@ async def test_the_last_transfers_tell_what_became_of_them(till) -> None:
         (before[0].id, "posted"),
     ]
     assert len(await till.wallet.transfers(wang, 1)) == 1
+    assert {order.city for order in await till.wallet.transfers(wang, 50, city="lanzhou")} == {"lanzhou"}
     assert len(await till.wallet.transfers(wang, 10**9)) > 20
     assert await till.wallet.transfers(0) == ()
 

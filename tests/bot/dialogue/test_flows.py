@@ -240,6 +240,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     assert flow.steps["collect_payee"].ask_before_filling
     assert flow.steps["amount"].rejections[0].utter == "utter_too_much"
     assert flow.steps["set_slots"].values == (("note", "thanks"),)
+    assert flow.presets() == {"note"}
     action = flow.steps["action_action_pay"]
     assert [branch.target for branch in action.next] == ["amount", "action_utter_done", list(flow.steps)[6]]
     assert flow.guard is not None

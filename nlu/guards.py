@@ -23,6 +23,16 @@ class Kind(Protocol):
         """Tell whether its value is taken back."""
         ...
 
+    @property
+    def start(self) -> int:
+        """Give the place of its first character."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """Give the place behind its last character."""
+        ...
+
 
 _LISTS = ("questions", "favours", "knowing", "verbs", "payee_words", "owed", "moved", "moved_on")
 _SUMS = frozenset({"amount", "amount_vague"})
@@ -83,8 +93,16 @@ def _is_question(text: str, entities: Sequence[Kind]) -> bool:
     patterns = _patterns()
     if not patterns["questions"].search(text):
         return False
-    favour = patterns["favours"].search(text) and not patterns["knowing"].search(text)
+    favour = patterns["favours"].search(text) and not patterns["knowing"].search(_without_delays(text, entities))
     return not (favour and _is_named(text, entities))
+
+
+def _without_delays(text: str, entities: Sequence[Kind]) -> str:
+    """Blank out when the money is to arrive: who says it wants that, and asks nothing of it."""
+    for one in entities:
+        if one.kind == "delay":
+            text = text[: one.start] + " " * (one.end - one.start) + text[one.end :]
+    return text
 
 
 def _is_named(text: str, entities: Sequence[Kind]) -> bool:

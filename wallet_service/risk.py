@@ -65,6 +65,7 @@ class Reason:
     """A rule that fired: its name as ``code``, and the figures it saw with those it goes by (JSON values)."""
 
     code: str
+    verdict: Verdict
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,6 +75,11 @@ class Decision:
 
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
+
+    @property
+    def deciding(self) -> list[str]:
+        """Name the rules that the verdict is of: what a person is told."""
+        return [reason.code for reason in self.reasons if reason.verdict == self.verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def assess(facts: RiskFacts, rules: Rules) -> Decision:
         return Decision("allow")
     fired = [rule for rule in rules.rules if _fires(rule, facts, rules, heard)]
     fired.sort(key=lambda rule: -VERDICTS.index(rule.verdict))
-    reasons = tuple(Reason(rule.name, _figures(rule, facts, rules, heard)) for rule in fired)
+    reasons = tuple(Reason(rule.name, rule.verdict, _figures(rule, facts, rules, heard)) for rule in fired)
     return Decision(fired[0].verdict if fired else "allow", reasons)
 
 

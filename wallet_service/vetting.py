@@ -22,16 +22,11 @@ class Vetted:
     facts: RiskFacts
     decision: Decision
 
-    @property
-    def reasons(self) -> list[str]:
-        """Name the rules that spoke against it."""
-        return [reason.code for reason in self.decision.reasons]
-
     def impose(self, row: dict[str, Any]) -> None:
         """Put upon an order's row what its payer is told, and the day that it has to wait, or refuse it with ``risk_refused``."""
         if self.decision.verdict == "refuse":
-            raise errors.RiskRefused(reasons=self.reasons)
-        row["warnings"] = self.reasons
+            raise errors.RiskRefused(reasons=self.decision.deciding)
+        row["warnings"] = self.decision.deciding
         if self.decision.verdict == "delay":
             row["delay"] = max(row["delay"], packaged_rules().delay)
 

@@ -219,7 +219,8 @@ class Player:
         """Let somebody else pay somebody."""
         payer, wallet = self.user_id(gift["from"]), self.app.wallet
         (payee,) = await wallet.find_payees(payer, demo_user(gift["to"]), city="xiamen")
-        transfer = Transfer(payer, payee.wallet_id, Fen(round(float(gift["yuan"]) * 100)))
+        amount = Fen(round(float(gift["yuan"]) * 100))
+        transfer = Transfer(payer, payee.wallet_id, amount, surname=gift["to"][0])
         order = await wallet.propose(transfer, actor=payer, key=uuid4().hex)
         await wallet.authorize(order.id, await self.code(demo_user(gift["from"])), actor=payer, key=uuid4().hex)
 

@@ -168,7 +168,7 @@ async def _steps(till: Any) -> int:
 async def test_a_decision_is_kept_with_its_reasons_and_figures_for_good(till) -> None:
     """Figures only, in JSON; nobody can change or remove it afterwards."""
     seen = replace(await facts(till, "李娜", "陈建国"), paid_for=timedelta(days=1).days)
-    decision = Decision("delay", (Reason("probing", {"amount": 600_000}), Reason("payee_unnamed")))
+    decision = Decision("delay", (Reason("probing", "delay", {"amount": 600_000}), Reason("payee_unnamed", "warn")))
     async with till.wallet.database.write() as connection:
         await record(connection, decision, seen, user=till.ids["李娜"], order_id=None, now=till.clock.now)
     async with till.wallet.database.read() as connection:

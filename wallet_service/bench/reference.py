@@ -1,12 +1,12 @@
-"""The references: one transaction a transfer, by hand, in as few statements as it can be, for the same rows and durability.
+"""The references: one transaction a transfer, written by hand, for the same rows and durability.
 
-PostgreSQL's own ``pgbench`` runs it on PostgreSQL; on SQLite a loop does, through the library that the till uses too.
+PostgreSQL's own ``pgbench`` runs the till's statements: both accounts locked and read with their owners, then the key, the order,
+both balances, the entry and the notice. On SQLite a loop through the till's own library does it in as few as it can.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 import shutil
@@ -44,7 +44,7 @@ class Missing(Exception):
 
 def _pgbench() -> str:
     homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    found = shutil.which("pgbench", path=os.pathsep.join([*map(str, homes), os.environ.get("PATH", "")]))
+    found = shutil.which("pgbench", path=":".join(map(str, homes))) or shutil.which("pgbench")
     if found is None:
         raise Missing("pgbench is not installed")
     return found
@@ -67,6 +67,8 @@ def _script(town: Town, hot: bool) -> str:
 {payee}
 \\set c random(1, 9000000000000000000)
 BEGIN;
+SELECT a.balance, a.held, a.day, a.day_spent, a.year, a.year_spent, u.status, u.level FROM accounts a
+ LEFT JOIN users u ON u.id = a.user_id WHERE a.id IN (:a, :b) ORDER BY a.id FOR NO KEY UPDATE OF a;
 {_REPLAY.format(**sql)};
 INSERT INTO orders ({_ORDER}) VALUES ({_VALUES.format(**sql)}) RETURNING id AS order_id \\gset
 UPDATE accounts SET balance = balance - 1, day = 20261122, day_spent = day_spent + 1, year = 2026, year_spent = year_spent + 1
@@ -87,14 +89,13 @@ async def pgbench(url: str, town: Town, *, clients: int, seconds: float, hot: bo
         script.write(_script(town, hot))
         script.flush()
         span = ["-T", str(max(1, round(seconds))), "-c", str(clients), "-j", "2", "-M", "prepared", "-n", "-f", script.name]
-        secret = {"PGPASSWORD": location.password or ""}
         run = await asyncio.to_thread(
             subprocess.run,
             [program, *options, *span, location.database or "postgres"],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **secret},
+            env={"PGPASSWORD": location.password or ""},
         )
     found = re.search(r"^tps = ([0-9.]+)", run.stdout, re.MULTILINE)
     if run.returncode != 0 or found is None or "number of failed transactions: 0 " not in run.stdout + " ":

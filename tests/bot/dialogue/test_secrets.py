@@ -17,7 +17,7 @@ from tests.conftest import OpenDemo
 from wallet_service import schema
 
 # The wallet must know whom it serves, whose phone a log-in is to prove and which number a phone bill is for; nobody else does.
-_KEEPS_PHONES = {"users", "challenges", "bills"}
+_KEEPS_PHONES = {"users", "challenges", "subscriptions", "bills"}
 _IN_WORDS = "零一二三四五六七八九"
 
 

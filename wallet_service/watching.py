@@ -43,8 +43,14 @@ _WINDOWS = {
 }
 
 
-def _since(window: str) -> ColumnElement[datetime]:
-    return bindparam(f"since_{window}", type_=Instant)
+def _since(window: str, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    return at > bindparam(f"since_{window}", type_=Instant)
+
+
+def _within(window: str, at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Tell whether a moment is less than a window away, to either side: clocks differ, and one that went back far must not take
+    the whole history for what happened just now."""
+    return _since(window, at) & (at < bindparam(f"until_{window}", type_=Instant))
 
 
 _user, _payer, _payee, _payee_user = (bindparam(name, type_=BigInteger) for name in ("user", "payer", "payee", "payee_user"))
@@ -71,16 +77,16 @@ def _paid() -> Subquery:
         column
         for window in ("ten_minutes", "hour", "day", "season")
         for column in (
-            _added(newest.c.at > _since(window), literal(1)).label(f"count_{window}"),
-            _added(newest.c.at > _since(window), newest.c.amount).label(f"sum_{window}"),
+            _added(_within(window, newest.c.at), literal(1)).label(f"count_{window}"),
+            _added(_within(window, newest.c.at), newest.c.amount).label(f"sum_{window}"),
         )
     ]
-    small = (newest.c.at > _since("hour")) & (newest.c.amount <= bindparam("small", type_=Integer))
+    small = _within("hour", newest.c.at) & (newest.c.amount <= bindparam("small", type_=Integer))
     each = (
         select(
             newest.c.payee_id,
             func.min(newest.c.at).label("first_at"),
-            func.max(newest.c.amount).filter(newest.c.at > _since("season")).label("largest"),
+            func.max(newest.c.amount).filter(_within("season", newest.c.at)).label("largest"),
             _added(small, literal(1)).label("small"),
             *sums,
         )
@@ -91,7 +97,7 @@ def _paid() -> Subquery:
     return select(
         func.min(each.c.first_at).filter(each.c.payee_id.in_(_payee_wallets)).label("first_at"),
         func.coalesce(func.max(each.c.largest), 0).label("largest"),
-        _added(each.c.first_at > _since("hour"), each.c.small).label("small"),
+        _added(_within("hour", each.c.first_at), each.c.small).label("small"),
         *(func.coalesce(func.sum(each.c[column.name]), 0).cast(BigInteger).label(column.name) for column in sums),
     ).subquery("paid")
 
@@ -110,7 +116,7 @@ def _receipts(wallet: ColumnElement[int]) -> Subquery:
 def _received() -> Subquery:
     """Select what came in from others, one row in all."""
     seen = _receipts(_payer)
-    sums = (_added(seen.c.at > _since(window), seen.c.amount).label(f"received_{window}") for window in ("hour", "day"))
+    sums = (_added(_within(window, seen.c.at), seen.c.amount).label(f"received_{window}") for window in ("hour", "day"))
     return select(*sums).where(seen.c.kind == "transfer").subquery("received")
 
 
@@ -119,7 +125,7 @@ def _collected() -> Subquery:
     seen = _receipts(_payee)
     return (
         select(
-            func.count(distinct(seen.c.debit_id)).filter(seen.c.at > _since("day")).label("payers"),
+            func.count(distinct(seen.c.debit_id)).filter(_within("day", seen.c.at)).label("payers"),
             func.min(seen.c.at).filter(seen.c.debit_id.in_(_payer_wallets)).label("first_at"),
         )
         .where(seen.c.kind.in_(_PAID))
@@ -132,7 +138,7 @@ def _dealings() -> Select[Any]:
     changed = select(func.max(outbox.c.created_at)).where(
         outbox.c.user_id == _user,
         outbox.c.kind.in_(bindparam("credential_notices", type_=String, expanding=True)),
-        outbox.c.created_at > _since("season"),
+        _since("season", outbox.c.created_at),
     )
     person = users.join(received, true()).join(collected, true()).join(paid, true())
     wanted = select(
@@ -176,6 +182,7 @@ async def gather(
         "small": rules.small,
         "credential_notices": sorted(rules.credential_notices),
         **{f"since_{window}": now - span for window, span in _WINDOWS.items()},
+        **{f"until_{window}": now + span for window, span in _WINDOWS.items()},
     }
     seen = (await connection.execute(_DEALINGS, asked)).mappings().one()
     return RiskFacts(

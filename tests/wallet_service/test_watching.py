@@ -66,6 +66,23 @@ async def test_payments_count_in_their_windows(till) -> None:
     assert (seen.largest, seen.typical) == (6_000, 1_650)
 
 
+async def test_a_clock_that_went_back_takes_no_history_for_the_present(till) -> None:
+    """What is dated a little ahead is just now; what is dated further ahead than a window counts in none as short; a changed
+    credential is new however far ahead."""
+    await till.transfer("李娜", "王小明", 300)
+    await till.transfer("李娜", "张三丰", 40)
+    await till.write(insert(outbox).values(notice_row("credential_changed", till.clock.now, user_id=till.ids["李娜"])))
+    counted = []
+    for back in ({"minutes": 9}, {"minutes": 50}, {"hours": 22}, {"days": 300}):
+        till.clock.now -= timedelta(**back)
+        seen = await facts(till, "李娜", "陈建国")
+        payments = seen.payments_10_minutes, seen.payments_hour, seen.payments_day
+        counted.append((*payments, seen.small_to_new_hour, seen.largest > 0))
+        assert seen.credentials_changed == 0
+        assert (await facts(till, "李娜", "张三丰")).paid_for == 0
+    assert counted == [(2, 2, 2, 1, True), (0, 2, 2, 1, True), (0, 0, 2, 0, True), (0, 0, 0, 0, False)]
+
+
 async def test_a_payee_is_known_whichever_wallets_were_used(till) -> None:
     """The person was paid from another city and in another city; the first payment's age counts."""
     await till.transfer("陈建国", "张三丰", 100, city="qingdao", payee_city="lanzhou")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -82,6 +83,16 @@ def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def _name_server(dialect: Any, _record: object, arguments: Any, options: Any) -> Any:
+    """Connect, and say in the error of a server that is not reached which one it was: not every event loop does."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except OSError as error:
+        code = error.errno or errno.ETIMEDOUT  # a time that ran out has no number
+        server = f"{options.get('host', 'localhost')}:{options.get('port', 5432)}"
+        raise OSError(code, error.strerror or os.strerror(code), server) from error
+
+
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -113,7 +124,9 @@ class Database:
         """Make the engines for a URL; nothing is opened before the first statement."""
         if url.get_backend_name() != "sqlite":
             options = {"timeout": CONNECT_TIMEOUT, "server_settings": _PLANNING}
-            return Database(create_async_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True))
+            server = create_async_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
+            event.listen(server.sync_engine, "do_connect", _name_server)
+            return Database(server)
         if url.database and not url.database.startswith(("file:", ":memory:")):
             with contextlib.suppress(OSError):  # SQLite itself says better what is wrong with a place
                 make_private_file(Path(url.database), b"")

@@ -8,7 +8,7 @@ from sqlalchemy import String, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors
-from wallet_service.checks import checked_note, is_id
+from wallet_service.checks import check_hints, checked_note, is_id
 from wallet_service.commands import Command, Pay, PayBill, TopUp, Transfer, Withdraw
 from wallet_service.context import Context
 from wallet_service.factors import second_factors
@@ -55,6 +55,8 @@ async def draft(context: Context, connection: AsyncConnection, command: Command)
     if isinstance(command, PayBill):
         return await _bill(context, connection, command)
     amount, note = checked_amount(command.amount), checked_note(getattr(command, "note", None))
+    if isinstance(command, Transfer | Pay):
+        check_hints(command.hints)
     if command.city is not None:
         profile_of(context.profiles, command.city)
     wallet = await _wallet(connection, command.payer, command.city)

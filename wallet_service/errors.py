@@ -11,6 +11,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | invalid_phone | | not a mainland mobile number |
 | invalid_key | | a key that is empty, longer than 255 characters or no text that can be kept |
 | invalid_note | limit | the note is longer than ``limit`` characters, or no text |
+| invalid_hints | | the hints of fraud are no tuple of names |
 | unknown_city | city | no profile of that name |
 | service_unavailable | unknown | the database is away or cannot write; ``unknown``: nobody knows whether it was done |
 | key_reused | | the key was used before with other content |
@@ -137,6 +138,12 @@ class InvalidNote(WalletError):
     """The note is too long."""
 
     code = "invalid_note"
+
+
+class InvalidHints(WalletError):
+    """The hints of fraud are no tuple of names."""
+
+    code = "invalid_hints"
 
 
 class UnknownCity(WalletError):

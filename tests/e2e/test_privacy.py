@@ -295,6 +295,7 @@ async def run_through(town: Town) -> None:
     await asyncio.gather(transfers(town), second_factors(town), browser(town))
     await log_in(town, "three", CHEN)
     await town.say("three", f"给{WANG}转1块")
+    await town.say("three", "王小明")  # whom a stranger pays is asked for
     assert "转好了" in await town.say("three", await town.code(CHEN))
     await desk(town)
     for name, secret in {

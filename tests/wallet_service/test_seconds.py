@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.wallet_service.pages import PASSWORD, App, Page, later, set_password, set_up_app
+from tests.wallet_service import pages
+from tests.wallet_service.pages import PASSWORD, App, Page, later
 from wallet_service import Order, WalletError
 
 DATABASES = ("sqlite", "postgresql")
@@ -20,6 +21,19 @@ async def _rich(till) -> None:
     till.clock.advance(minutes=10)
     yield
     assert (await till.wallet.verify()).ok
+
+
+async def set_up_app(till, name: str) -> tuple[App, tuple[str, ...]]:
+    """Set up an authenticator yesterday: what is large waits a day after any such change."""
+    made = await pages.set_up_app(till, name)
+    till.clock.advance(days=1)
+    return made
+
+
+async def set_password(till, name: str) -> None:
+    """Set a payment password yesterday."""
+    await pages.set_password(till, name)
+    till.clock.advance(days=1)
 
 
 async def _large(till, amount: int = LARGE, **options) -> Order:

@@ -52,6 +52,14 @@ class Connection(aiosqlite.Connection):
         """Make a cursor; that touches no file."""
         return _Cursor(self, self._conn.cursor())
 
+    async def _connect(self) -> aiosqlite.Connection:
+        """Open the file; where that fails, wait for the thread's end: it would speak to an event loop that may be gone."""
+        try:
+            return await super()._connect()
+        except BaseException:
+            await asyncio.to_thread(self._thread.join)
+            raise
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         statement = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]
         while True:

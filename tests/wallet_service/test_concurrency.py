@@ -7,18 +7,20 @@ from contextlib import AsyncExitStack
 from itertools import cycle
 
 import pytest
+from sqlalchemy import update
 
-from wallet_service import Wallet, WalletError
+from wallet_service import PayBill, Wallet, WalletError
+from wallet_service.schema import orders
 
 DATABASES = ("sqlite", "postgresql")
 
 
-async def _try(wallet: Wallet, till, order, code) -> str:
+async def _try(wallet: Wallet, till, order, code, payer: str = "李娜") -> str:
     try:
-        await wallet.authorize(order.id, code, actor=till.ids["李娜"], key=till.key())
+        done = await wallet.authorize(order.id, code, actor=till.ids[payer], key=till.key())
     except WalletError as refusal:
         return refusal.code
-    return "posted"
+    return done.status
 
 
 async def test_two_hundred_spenders_of_one_balance(till) -> None:
@@ -33,6 +35,41 @@ async def test_two_hundred_spenders_of_one_balance(till) -> None:
     assert (outcomes.count("posted"), outcomes.count("insufficient_funds")) == (80, 120)
     assert (await till.held_by("李娜"), await till.held_by("张三丰")) == (0, 80_000)
     assert (await till.wallet.verify()).faults == ()
+
+
+async def test_one_bill_paid_by_many_at_once(till) -> None:
+    """Two people confirm one bill, three times each, at one moment in two processes: one order pays, the others are refused."""
+    bill, _, _ = await till.bill()
+    payers = ["王小明", "李娜", "王小明", "李娜", "王小明", "李娜"]
+    orders = [await till.wish(PayBill(till.ids[payer], bill)) for payer in payers]
+    codes = [await till.code(order) for order in orders]
+    async with till.reopened(working=False) as other:
+        wallets = cycle([till.wallet, other])
+        outcomes = await asyncio.gather(
+            *(_try(next(wallets), till, order, code, payer) for payer, order, code in zip(payers, orders, codes, strict=True))
+        )
+    assert sorted(outcomes) == ["authorised"] + ["bill_paid"] * 5
+    assert await till.sql("SELECT COUNT(*) FROM orders WHERE bill_id = ? AND status IN ('authorised', 'posted')", bill) == [(1,)]
+    assert (await till.wallet.verify()).faults == ()
+
+
+@pytest.mark.parametrize("company", [0, 1])
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+async def test_a_bill_paid_by_somebody_who_has_not_committed_yet(till, company) -> None:
+    """The index that makes a bill be paid once ends the wait for the other one as a refusal; nobody in the batch is harmed."""
+    bill, _, _ = await till.bill()
+    first, second = [await till.wish(PayBill(till.ids[payer], bill)) for payer in ("王小明", "李娜")]
+    confirmed = [second, *[await till.propose("李娜", "王小明", 100) for _ in range(company)]]
+    codes = [await till.code(order) for order in confirmed]
+    async with till.wallet.database.write() as connection:
+        paid = update(orders).where(orders.c.id == first.id).values(status="authorised", authorised_at=till.clock.now)
+        await connection.execute(paid)
+        tries = (_try(till.wallet, till, order, code) for order, code in zip(confirmed, codes, strict=True))
+        waiting = asyncio.gather(*tries)
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    assert await waiting == ["bill_paid", *["posted"] * company]
+    assert (await till.wallet.order(second.id, actor=till.ids["李娜"])).status == "refused"
 
 
 async def test_money_in_a_circle(till) -> None:

@@ -1,6 +1,7 @@
 """Authorisation: the order's own code, a last check, and the posting or the hold, in one transaction.
 
-A refusal at the last check ends the order, since its code is spent; a wrong code only counts, up to five.
+A refusal at the last check ends the order, since its code is spent; a wrong code only counts, up to five, and a second factor
+that is missing is asked for.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Authorize(Wish[Order]):
             spending = check_payer(sheet, order)
             check_payee(sheet, order)
         except errors.SecondFactorMissing:
+            if not order["second"]:  # none was, when it was proposed: other payments came between
+                sheet.change_order(self.order_id, second="needed")
             raise
         except errors.WalletError as refusal:
             sheet.change_order(self.order_id, status="refused", refusal=refusal.code)

@@ -54,7 +54,7 @@ def check_payer(sheet: Sheet, order: Mapping[str, Any]) -> Spending | None:
     if order["method"] == "code":
         check_uncoded(profile, spending, amount)
     elif order["second"] != "proven" and order["actor_id"] is not None and needs_second(profile, spending, order["kind"], amount):
-        if order["second"] == "needed":
+        if order["second"] == "needed" or order["actor_id"] in sheet.with_second:
             raise errors.SecondFactorMissing
         refuse_second(profile, spending, amount)
     if order["kind"] not in SPENDING:

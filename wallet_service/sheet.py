@@ -6,6 +6,7 @@ left. Rows are locked in one order, people, then accounts, then orders, each by 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from sqlalchemy import CursorResult, LargeBinary, Select, select, type_coerce, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.context import Context
+from wallet_service.factors import second_factors
 from wallet_service.limits import COUNTERS
 from wallet_service.orders import MUTABLE, order_view
 from wallet_service.outbox import notice_row
@@ -40,6 +42,7 @@ class Sheet:
     accounts: dict[int, dict[str, Any]] = field(default_factory=dict)
     bound_cards: set[int] = field(default_factory=set)  # of those that its orders name
     paid_bills: set[int] = field(default_factory=set)  # of those that its orders name, by others
+    with_second: set[int] = field(default_factory=set)  # who has a second factor, of those whose orders may have come to need it
     _changed_accounts: set[int] = field(default_factory=set)
     _changed_orders: set[int] = field(default_factory=set)
     _changed_users: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -128,6 +131,7 @@ class Sheet:
             found = await connection.execute(_orders(sqlite), {"orders": wanted["orders"]})
             self.orders = _by_id(found)
             await self._load_means(connection)
+            await self._load_seconds(connection)
 
     async def _load_means(self, connection: AsyncConnection) -> None:
         """Read what became of the cards and the bills of its orders, where they have any."""
@@ -138,6 +142,20 @@ class Sheet:
         if wanted["bill_id"]:
             found = await connection.execute(paying, {"bills": wanted["bill_id"]})
             self.paid_bills = {row.bill_id for row in found if row.id not in self.orders}
+
+    async def _load_seconds(self, connection: AsyncConnection) -> None:
+        """Read who has a second factor, of those who may pay more in the day by now than its orders' codes alone confirm."""
+        unproven: Counter[int] = Counter()
+        for order in self.orders.values():
+            if order["status"] == "proposed" and not order["second"]:
+                unproven[order["payer_id"]] += order["amount"]
+        for payer_id, most in unproven.items():
+            payer = self.accounts[payer_id]
+            profile, user_id = self.context.profiles.get(payer["city"]), payer["user_id"]
+            if user_id is None or profile is None or payer["day_spent"] + most <= profile.factors.code.fen:
+                continue
+            if await second_factors(connection, user_id):
+                self.with_second.add(user_id)
 
     async def write(self, connection: AsyncConnection, *more: Change) -> None:
         """Write down what was decided, and ``more`` with it."""

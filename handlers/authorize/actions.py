@@ -8,6 +8,7 @@ from rasa_sdk.events import SlotSet
 
 from handlers.identify.actions import read_code
 from handlers.wallet_action import Event, Turn, WalletAction
+from wallet_service import errors
 
 PAGE = "page"  # what a button answers where a code is asked for: the password's page instead
 
@@ -104,12 +105,12 @@ class PasswordPage(WalletAction):
 
     async def act(self, turn: Turn) -> list[Event]:
         """Make it."""
-        await _show_page(turn)
+        await _show_page(turn, turn.key)
         return []
 
 
-async def _show_page(turn: Turn) -> None:
-    ticket = await turn.wallet.ticket(turn.user_id, "enter_password", key=turn.key, order_id=turn.slot("order_id"))
+async def _show_page(turn: Turn, key: str) -> None:
+    ticket = await turn.wallet.ticket(turn.user_id, "enter_password", key=key, order_id=turn.slot("order_id"))
     turn.say("utter_password_page", ticket=ticket.id)
 
 
@@ -126,7 +127,7 @@ class ValidateCode(WalletAction):
         """Keep the digits; anything else costs no try."""
         if turn.slot("code") != PAGE:
             return read_code(turn, "code")
-        await _show_page(turn)
+        await _show_page(turn, turn.key)
         return [SlotSet("code", None)]
 
 
@@ -141,7 +142,12 @@ class Authorize(WalletAction):
 
     async def act(self, turn: Turn) -> list[Event]:
         """Tell what came of it: posted, on its way and recallable until it is due, or waiting for a channel outside."""
-        order = await turn.wallet.authorize(turn.slot("order_id"), turn.slot("code"), actor=turn.user_id, key=turn.key)
+        try:
+            order = await turn.wallet.authorize(turn.slot("order_id"), turn.slot("code"), actor=turn.user_id, key=turn.key)
+        except errors.SecondFactorMissing:
+            if turn.slot("second"):  # it was asked for before
+                raise
+            return await self._ask_second(turn)
         balance = await turn.wallet.balance(turn.user_id, order.city)
         turn.say(
             "utter_order_posted" if order.status == "posted" else "utter_order_held",
@@ -155,6 +161,13 @@ class Authorize(WalletAction):
             left=balance.available,
         )
         return [SlotSet("order_status", order.status)]
+
+    async def _ask_second(self, turn: Turn) -> list[Event]:
+        """Ask for the factor that nothing asked for when the order was shown: other payments of the day came between."""
+        second = await _second_asked(turn)
+        if second == "password":
+            await _show_page(turn, f"{turn.key}/page")  # this step's own key stands for the authorisation
+        return [SlotSet("code", None), SlotSet("second", second)]
 
 
 class CancelOrder(WalletAction):

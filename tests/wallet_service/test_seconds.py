@@ -84,6 +84,59 @@ async def test_the_code_alone_is_not_enough(till, refused) -> None:
     assert (await _confirm(till, order, app.code())).status == "posted"
 
 
+async def test_one_that_other_payments_made_necessary_is_asked_for(till, refused) -> None:
+    """Two orders that need none each, but are too much together: the later one stays open, costs no try and takes either half."""
+    app, _ = await set_up_app(till, "王小明")
+    first, later = [await till.propose("王小明", "李娜", amount) for amount in (300_000, 200_001)]
+    assert (first.second, later.second) == ("", "")
+    code = await till.code(later)
+    await till.authorize("王小明", first)
+    for _ in range(2):
+        with refused("second_factor_missing"):
+            await till.authorize("王小明", later, code)
+    open_still = await till.wallet.order(later.id, actor=till.ids["王小明"])
+    assert (open_still.status, open_still.second, open_still.tries_left) == ("proposed", "needed", 5)
+    with refused("wrong_code", tries_left=4):
+        await _confirm(till, later, "000000", code)
+    assert (await _confirm(till, later, app.code(), code)).status == "posted"
+
+
+async def test_a_password_proves_what_other_payments_made_necessary(till, refused) -> None:
+    """Its page is there for the order from then on, not before."""
+    await set_password(till, "王小明")
+    order = await till.propose("王小明", "李娜", 300_000)
+    code = await till.code(order)
+    await till.transfer("王小明", "李娜", 200_001)
+    with refused("second_factor_missing"):
+        await till.authorize("王小明", order, code)
+    page = await Page.open(till, "王小明", "enter_password", order)
+    await page.use(password=PASSWORD)
+    assert (await till.authorize("王小明", order, code)).status == "posted"
+
+
+async def test_orders_confirmed_at_once_do_not_pass_together(till) -> None:
+    """Neither needs a second factor alone, nor when both are read: the one that comes second is asked for it."""
+    await set_up_app(till, "王小明")
+    orders = [await till.propose("王小明", "李娜", 250_001) for _ in range(2)]
+    codes = [await till.code(order) for order in orders]
+    attempts = [_refusal(till.authorize("王小明", order, code)) for order, code in zip(orders, codes, strict=True)]
+    assert sorted(await asyncio.gather(*attempts)) == ["", "second_factor_missing"]
+    seen = [await till.wallet.order(order.id, actor=till.ids["王小明"]) for order in orders]
+    assert sorted((order.status, order.second) for order in seen) == [("posted", ""), ("proposed", "needed")]
+
+
+async def test_without_one_other_payments_end_the_order(till, refused) -> None:
+    """Who has no second factor is told what is left of the day, and the way on."""
+    await set_up_app(till, "李娜")  # somebody else's does not count
+    order = await till.propose("王小明", "李娜", 300_000)
+    code = await till.code(order)
+    await till.transfer("王小明", "李娜", 200_001)
+    facts = {"amount": 300_000, "limit": 500_000, "used": 200_001, "left": 299_999, "lifted_by": "set_second_factor"}
+    with refused("second_factor_needed", **facts, resets_at="2026-11-21T16:00:00+00:00"):
+        await till.authorize("王小明", order, code)
+    assert (await till.wallet.order(order.id, actor=till.ids["王小明"])).status == "refused"
+
+
 async def test_it_may_be_proven_first(till, refused) -> None:
     """The authenticator's code, then the order's: each costs its own message, and the first is not asked again."""
     app, codes = await set_up_app(till, "王小明")

@@ -17,6 +17,7 @@ from wallet_service import errors
 from wallet_service.codes import TRIES
 from wallet_service.context import CodeLimit, Context, LoginLimit
 from wallet_service.outbox import notice_row
+from wallet_service.people import require_own_phone
 from wallet_service.schema import challenges, outbox, users
 
 LOCKS = (None, timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(days=1))  # after 5, 10, 15, 20, 25 …
@@ -86,7 +87,8 @@ async def check_login_codes(
 
 
 async def check_payment_codes(context: Context, connection: AsyncConnection, user_id: int, now: datetime) -> None:
-    """Refuse one more payment code to a person, held by :func:`hold`, who was sent enough."""
+    """Refuse one more payment code to a person, held by :func:`hold`, who was sent enough, or whose phone is not their own."""
+    await require_own_phone(context, connection, user_id)
     await _check_rate(connection, _PAYMENT_CODES, context.code_limit, now, who=user_id)
 
 

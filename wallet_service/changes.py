@@ -24,7 +24,7 @@ from wallet_service.idempotency import once
 from wallet_service.masks import mask_email, mask_phone
 from wallet_service.numbers import is_phone, plain_digits
 from wallet_service.outbox import notice_row
-from wallet_service.people import phone_index
+from wallet_service.people import phone_index, require_own_phone
 from wallet_service.schema import challenges, outbox
 from wallet_service.views import Change
 
@@ -58,6 +58,8 @@ async def send_code(
     """Send a code for a change of a person who is held; the one that waits for the same change is dead from now on."""
     by_mail = purpose == _MAIL
     index = context.vault.index("email", to) if by_mail else phone_index(context, to)
+    if purpose not in (_MAIL, "new_phone"):
+        await require_own_phone(context, connection, user_id)
     await brakes.check_phone_codes(context, connection, index, now)
     mine = (challenges.c.user_id == user_id) & (challenges.c.purpose == purpose)
     await connection.execute(update(challenges).where(mine, challenges.c.status.in_(("open", "proven"))).values(status="used"))

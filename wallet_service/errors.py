@@ -18,6 +18,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | not_logged_in | | the actor token is missing, forged or of another conversation |
 | not_allowed | | the actor acts for somebody else |
 | too_many_codes | limit, retry_at | too many codes asked for this phone or person (retry_at null: for this order, for good) |
+| phone_mismatch | | the phone that stands for the person is not the one that was proven: no code is sent to it |
 | payments_locked | retry_at | too many wrong codes in a row, over all orders: nothing is confirmed before ``retry_at`` |
 | challenge_not_found | | no such login, or it was used already |
 | wrong_code | tries_left | the code is wrong; ``tries_left`` more are allowed |
@@ -181,6 +182,12 @@ class TooManyCodes(WalletError):
     """Too many codes were asked for."""
 
     code = "too_many_codes"
+
+
+class PhoneMismatch(WalletError):
+    """The phone in the person's row is not the one whose blind index stands there: somebody put it there past us."""
+
+    code = "phone_mismatch"
 
 
 class PaymentsLocked(WalletError):

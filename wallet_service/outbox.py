@@ -7,17 +7,19 @@ row, which the first claim turns into one for each way out, so that no way repea
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, insert, select, update
+from sqlalchemy import Select, String, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.checks import is_id
 from wallet_service.codes import CHANGE_CODE, LOGIN_CODE, ORDER_CODE, change_text, is_over, login_text, order_text
 from wallet_service.context import Context
+from wallet_service.integrity import UNREADABLE, agrees, tolerant
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.schema import accounts, challenges, orders, outbox, users
 from wallet_service.views import Notice
@@ -29,6 +31,7 @@ GIVE_UP_AFTER = 150  # attempts: about a day, if they are ten minutes apart
 _WHOLE = "all"  # the way of a row that is not yet one for each way
 _CHALLENGES = ("login_code", "change_code", "email_code")
 
+log = logging.getLogger(__name__)
 _payer, _payee = accounts.alias("payer"), accounts.alias("payee")
 _sender, _receiver = users.alias("sender"), users.alias("receiver")
 _DETAILS = (
@@ -38,16 +41,18 @@ _DETAILS = (
         outbox.c.user_id,
         outbox.c.order_id,
         outbox.c.counter,
-        outbox.c.facts,
+        tolerant(outbox.c.facts, "facts"),
         outbox.c.way,
-        outbox.c.to,
-        outbox.c.facts,
+        tolerant(outbox.c.to, "to"),
         outbox.c.attempts,
         outbox.c.created_at,
-        users.c.email,
+        tolerant(users.c.email, "email"),
+        users.c.status.label("user_status"),
         users.c.locked_until,
-        users.c.phone.label("user_phone"),
-        challenges.c.phone.label("challenge_phone"),
+        tolerant(users.c.phone, "user_phone"),
+        users.c.phone_index.label("user_index"),
+        tolerant(challenges.c.phone, "challenge_phone"),
+        challenges.c.phone_index.label("challenge_index"),
         challenges.c.purpose,
         challenges.c.status.label("challenge_status"),
         challenges.c.nonce.label("challenge_nonce"),
@@ -68,7 +73,7 @@ _DETAILS = (
         orders.c.delay,
         orders.c.due_at.label("order_due_at"),
         orders.c.refusal,
-        orders.c.note,
+        tolerant(orders.c.note, "note"),
         orders.c.nonce,
         orders.c.expires_at,
         orders.c.posted_at,
@@ -77,10 +82,10 @@ _DETAILS = (
         _payee.c.city.label("payee_city"),
         _payer.c.name.label("payer_account"),
         _payee.c.name.label("payee_account"),
-        _sender.c.name.label("payer_name"),
-        _sender.c.phone.label("payer_phone"),
-        _receiver.c.name.label("payee_name"),
-        _receiver.c.phone.label("payee_phone"),
+        tolerant(_sender.c.name, "payer_name"),
+        tolerant(_sender.c.phone, "payer_phone"),
+        tolerant(_receiver.c.name, "payee_name"),
+        tolerant(_receiver.c.phone, "payee_phone"),
     )
     .outerjoin(users, users.c.id == outbox.c.user_id)
     .outerjoin(challenges, challenges.c.id == outbox.c.challenge_id)
@@ -106,7 +111,16 @@ _CLAIM = (
     .returning(outbox.c.id)
 )
 # Not SKIP LOCKED: who finds a row being split waits, and then sees what became of it.
-_UNSPLIT = _due(outbox, users.c.email.is_not(None).label("has_mailbox")).outerjoin(users).with_for_update(of=outbox)
+_UNSPLIT = (
+    _due(outbox.c.id, outbox.c.kind, users.c.email.is_not(None).label("has_mailbox")).outerjoin(users).with_for_update(of=outbox)
+)
+_CONTENT = [column for column in outbox.c if column is not outbox.c.id]
+_ONE_WAY = [bindparam("way", type_=String) if column is outbox.c.way else column for column in _CONTENT]
+# What is sealed is copied as it stands: a value that does not open any more keeps nobody else's notices waiting.
+_COPY = insert(outbox).from_select(
+    _CONTENT,
+    select(*_ONE_WAY).where(outbox.c.id.in_(bindparam("ids", expanding=True))).order_by(outbox.c.id),
+)
 
 
 def notice_row(
@@ -160,23 +174,22 @@ async def claim_notices(context: Context, limit: int, way: str | None) -> tuple[
         dead = [row["id"] for row in rows if not _is_alive(row, now)]
         if dead:
             await connection.execute(update(outbox).where(outbox.c.id.in_(dead)).values(status="void"))
-    return tuple(_notice(context, row) for row in rows if row["id"] not in dead)
+    return tuple(_notice(context, row) for row in rows if row["id"] not in dead and _is_fit(context, row))
 
 
 async def _split(connection: AsyncConnection, due: Mapping[str, Any]) -> None:
     """Turn what is due and still in one row into a row for each way that its person has; a phone has everybody."""
     first: dict[str, list[int]] = defaultdict(list)
-    others: list[dict[str, Any]] = []
-    for whole in (await connection.execute(_UNSPLIT, due)).mappings():
-        row = dict(whole)
-        number, has_mailbox = row.pop("id"), row.pop("has_mailbox")
-        open_ways = [way for way in ways_of(row["kind"]) if way != "mail" or has_mailbox] or ["sms"]
-        first[open_ways[0]].append(number)
-        others += [{**row, "way": way} for way in open_ways[1:]]
-    for way, numbers in first.items():
-        await connection.execute(update(outbox).where(outbox.c.id.in_(numbers)).values(way=way))
-    if others:
-        await connection.execute(insert(outbox), others)
+    further: dict[str, list[int]] = defaultdict(list)
+    for row in await connection.execute(_UNSPLIT, due):
+        open_ways = [way for way in ways_of(row.kind) if way != "mail" or row.has_mailbox] or ["sms"]
+        first[open_ways[0]].append(row.id)
+        for way in open_ways[1:]:
+            further[way].append(row.id)
+    for way, ids in further.items():
+        await connection.execute(_COPY, {"way": way, "ids": ids})
+    for way, ids in first.items():
+        await connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(way=way))
 
 
 def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
@@ -190,6 +203,20 @@ def _is_alive(row: Mapping[str, Any], now: datetime) -> bool:
         return bool(waits and row["order_counter"] == row["counter"])
     if row["kind"] == "payments_locked":
         return bool(row["locked_until"] is not None and now < row["locked_until"])
+    return True
+
+
+def _is_fit(context: Context, row: Mapping[str, Any]) -> bool:
+    """Tell whether a notice can be made and goes to the phone that was proven; one that is not waits for its lease to end."""
+    if any(value is UNREADABLE for value in row.values()):
+        log.error("notice %d is set aside: something that it tells of does not open", row["id"])
+        return False
+    if row["way"] != "sms" or row["to"] or row["user_status"] == "closed":  # whose index is nobody's, so that the phone is free
+        return True
+    whose = "user" if row["challenge_phone"] is None else "challenge"
+    if not agrees(context.vault, "phone", row[f"{whose}_phone"], row[f"{whose}_index"]):
+        log.critical("notice %d is set aside: the phone that it would go to is not the one that was proven", row["id"])
+        return False
     return True
 
 

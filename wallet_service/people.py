@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,17 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from wallet_service import errors
 from wallet_service.checks import is_id, is_text
 from wallet_service.context import Context
+from wallet_service.integrity import agrees, tolerant
 from wallet_service.masks import mask_email, mask_name, mask_phone
 from wallet_service.numbers import is_phone, is_wallet_number, plain_digits
 from wallet_service.schema import accounts, contacts, users
 from wallet_service.views import PayeeMatch, Person
 
+log = logging.getLogger(__name__)
 _PERSON = (
     select(users, accounts.c.city.label("city"))
     .outerjoin(accounts, accounts.c.user_id == users.c.id)
     .where(users.c.id == bindparam("user_id"))
     .order_by(accounts.c.id)
 )
+_PHONE = select(tolerant(users.c.phone, "phone"), users.c.phone_index).where(users.c.id == bindparam("user_id"))
 _CONTACT_NAMES = select(contacts.c.name).where(contacts.c.owner_id == bindparam("user_id")).order_by(contacts.c.id)
 _PAYEES = (
     select(accounts.c.number, accounts.c.city, users, contacts.c.id.label("contact_id"), contacts.c.name.label("contact_name"))
@@ -39,6 +43,14 @@ _GIVEN = 2  # characters at least; one alone is as often a surname, and a family
 def phone_index(context: Context, phone: str) -> bytes:
     """Give the blind index that a phone is looked up by, wherever it stands."""
     return context.vault.index("phone", phone)
+
+
+async def require_own_phone(context: Context, connection: AsyncConnection, user_id: int) -> None:
+    """Refuse to send a code to a phone that was put into a person's row past us; the log names the person and no number."""
+    row = (await connection.execute(_PHONE, {"user_id": user_id})).one_or_none()
+    if row is not None and not agrees(context.vault, "phone", row.phone, row.phone_index):
+        log.critical("no code is sent to person %d: their phone is not the one that was proven", user_id)
+        raise errors.PhoneMismatch
 
 
 async def person_on(connection: AsyncConnection, user_id: int) -> Person:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from wallet_service.context import Context
+from wallet_service.idempotency import HOUSE
 from wallet_service.schema import outbox, replays, tickets
 
+# What stays, however old: notices that wait, and the keys of the house. A booking or a part of a refund has nothing but its key
+# to keep its repeat from moving the money again; what a person repeats, their order's own state refuses or asks a code for.
+_STAYS: Mapping[Table, ColumnElement[bool]] = {outbox: outbox.c.status == "waiting", replays: replays.c.scope == HOUSE}
 KEPT = timedelta(days=7)  # an idempotency key is good for a day at least (as Stripe's); the brakes look back two days
 _BATCH = 5_000  # rows a transaction: a writer must not keep the others waiting
 
 
 async def tidy(context: Context) -> None:
-    """Remove rows older than a week."""
+    """Remove rows older than a week, but for those that must stay."""
     before = context.now() - KEPT
     await _remove(context, replays, before)
     await _remove(context, outbox, before)
@@ -32,8 +37,8 @@ async def _remove(context: Context, table: Table, before: datetime) -> None:
             if not count:
                 return
             over = (table.c.id > last) & (table.c.id <= newest) & (table.c.created_at < before)
-            if table is outbox:
-                over &= table.c.status != "waiting"
+            if table in _STAYS:
+                over &= ~_STAYS[table]
             await connection.execute(delete(table).where(over))
         if count < _BATCH:
             return

@@ -21,6 +21,7 @@ from wallet_service.chain import Sealer
 from wallet_service.closing import close_due
 from wallet_service.combining import Combiner
 from wallet_service.context import Context
+from wallet_service.integrity import Misplaced, agrees
 from wallet_service.outside import Answer, Errand, Outside
 from wallet_service.schema import IS_DUE, accounts, billers, bills, cards, orders
 from wallet_service.timers import Answered, Arrive
@@ -50,6 +51,8 @@ _ERRANDS = (
         *(orders.c[name] for name in ("id", "kind", "amount", "fee", "outside", "outside_no", "attempts")),
         type_coerce(cards.c.number, LargeBinary).label("card"),  # opened for one order alone, when its channel is asked
         type_coerce(bills.c.customer_no, LargeBinary).label("customer_no"),
+        cards.c.number_index,
+        bills.c.customer_index,
         accounts.c.city,
         cards.c.bank,
         bills.c.month,
@@ -185,8 +188,11 @@ class Timekeeper:
             return "unknown"
 
     def _errand(self, order: Mapping[str, Any]) -> Errand:
-        def opened(field: str, sealed: bytes | None) -> str | None:
-            return None if sealed is None else self._context.vault.open(field, sealed)
+        def opened(field: str, sealed: bytes | None, name: str, index: bytes | None) -> str | None:
+            text = None if sealed is None else self._context.vault.open(field, sealed)
+            if not agrees(self._context.vault, name, text, index):
+                raise Misplaced(f"{field} is not the one that was bound")  # no money goes to a number that was put there past us
+            return text
 
         return Errand(
             number=order["outside_no"],
@@ -194,10 +200,10 @@ class Timekeeper:
             city=order["city"],
             amount=order["amount"],
             fee=order["fee"],
-            card=opened("cards.number", order["card"]),
+            card=opened("cards.number", order["card"], "card", order["number_index"]),
             bank=order["bank"],
             service=order["service"],
-            customer_no=opened("bills.customer_no", order["customer_no"]),
+            customer_no=opened("bills.customer_no", order["customer_no"], "customer_no", order["customer_index"]),
             month=order["month"],
             again=order["attempts"] > 1,
         )

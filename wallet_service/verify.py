@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +17,9 @@ from wallet_service.chain import CONTENT, FROM_ENTRIES, LATE_COMMITS, START, is_
 from wallet_service.codes import confirmation
 from wallet_service.context import Context, Newest
 from wallet_service.errors import LedgerFault
+from wallet_service.integrity import INDEXED, UNREADABLE, agrees, tolerant
 from wallet_service.posting import receipt_no
-from wallet_service.schema import accounts, chain_head, entries, links, orders
+from wallet_service.schema import accounts, chain_head, challenges, entries, links, orders, replays, users
 from wallet_service.vault import Sealed
 from wallet_service.views import Fault, Report
 
@@ -30,9 +32,9 @@ _COUNTERS = {"day_spent": "day", "year_spent": "year", "static_spent": "day", "q
 
 async def verify(context: Context) -> Report:
     """Check everything; the report lists what is broken."""
-    untold = []
+    untold, witnessed = [], None
     try:
-        await witness.recall(context)
+        witnessed = await witness.recall(context)
     except LedgerFault as fault:
         untold = [Fault("witness", "head", str(fault))]
     seen = replace(context.newest)  # before the snapshot: what is seen after it may be newer
@@ -42,14 +44,16 @@ async def verify(context: Context) -> Report:
             *[fault async for fault in _balances(connection)],
             *[fault async for fault in _counters(connection)],
             *[fault async for fault in _orders(connection)],
+            *[fault async for fault in _answered(connection)],
             *[fault async for fault in _chain(context, connection, head)],
             *untold,
             *[fault async for fault in _witnessed(connection, seen)],
+            *[fault async for fault in _sealed(context, connection)],
         ]
         if head is not None and is_signed(context, head):  # with another's key every order would be called unconfirmed
             faults += [fault async for fault in _confirmations(context, connection)]
         counts = [await _count(connection, table) for table in (accounts, orders, entries, links)]
-    return Report(counts[0], counts[1], counts[2], counts[3], tuple(faults[:MOST_FAULTS]))
+    return Report(counts[0], counts[1], counts[2], counts[3], tuple(faults[:MOST_FAULTS]), witnessed)
 
 
 async def _count(connection: AsyncConnection, table: Table) -> int:
@@ -58,11 +62,16 @@ async def _count(connection: AsyncConnection, table: Table) -> int:
 
 async def _pages(connection: AsyncConnection, wanted: Any, cursor: Any) -> AsyncIterator[Row[Any]]:
     """Walk a large result in the order of an ascending column, a page at a time."""
+    async for rows in _batches(connection, wanted, cursor):
+        for row in rows:
+            yield row
+
+
+async def _batches(connection: AsyncConnection, wanted: Any, cursor: Any) -> AsyncIterator[Sequence[Row[Any]]]:
     last = 0
     while True:
         rows = (await connection.execute(wanted.where(cursor > last).order_by(cursor).limit(PAGE))).all()
-        for row in rows:
-            yield row
+        yield rows
         if len(rows) < PAGE:
             return
         last = getattr(rows[-1], cursor.key)
@@ -163,6 +172,52 @@ async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
     )
     for entry_id in (await connection.execute(stray)).scalars():
         yield Fault("order", f"entry {entry_id}", "is no part of its order")
+
+
+async def _answered(connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """Whoever was told that an order is there, or posted, was told so for good: the keys' outcomes remember it."""
+    outcomes = select(replays.c.id, tolerant(replays.c.outcome, "outcome"))
+    async for page in _batches(connection, outcomes, replays.c.id):
+        told: dict[int, bool] = {}  # order → whether it was told to be posted
+        for row in page:
+            if row.outcome is UNREADABLE:
+                yield Fault("sealed", f"key {row.id}", "its outcome does not open")
+                continue
+            answer = json.loads(row.outcome)
+            if answer.get("view") == "Order":
+                order, posted = answer["value"]["id"], answer["value"]["status"] == "posted"
+            elif answer.get("view") == "Booked":
+                order, posted = answer["value"]["order_id"], True
+            else:
+                continue
+            told[order] = told.get(order, False) or posted
+        found = await connection.execute(select(orders.c.id, orders.c.status).where(orders.c.id.in_(list(told))))
+        status = {row.id: row.status for row in found}
+        for order, posted in told.items():
+            if order not in status:
+                yield Fault("order", f"order {order}", "was answered for and is gone")
+            elif posted and status[order] != "posted":
+                yield Fault("order", f"order {order}", f"was answered as posted and is {status[order]}")
+
+
+async def _sealed(context: Context, connection: AsyncConnection) -> AsyncIterator[Fault]:
+    """What people are known by, reached at and paid to opens, and is what its blind index was made of; a mailbox was proven."""
+    for column, index, name in INDEXED:
+        table = column.table
+        wanted = select(table.c.id, tolerant(column, "text"), index.label("kept"))
+        if table is users:
+            wanted = wanted.where(users.c.status != "closed")  # what let them in is taken away, what was paid by whom is kept
+        async for row in _pages(connection, wanted, table.c.id):
+            if not agrees(context.vault, name, row.text, row.kept):
+                yield Fault("sealed", f"{table.name} {row.id}", f"{column.name} is not the one that its blind index was made of")
+    codes = select(challenges.c.user_id, challenges.c.phone_index).where(challenges.c.purpose == "email")
+    proven = {(row.user_id, row.phone_index) for row in await connection.execute(codes)}
+    wanted = select(users.c.id, tolerant(users.c.name, "name"), tolerant(users.c.email, "email"))
+    async for row in _pages(connection, wanted, users.c.id):
+        if row.name is UNREADABLE or row.email is UNREADABLE:
+            yield Fault("sealed", f"users {row.id}", "name or email does not open")
+        elif row.email is not None and (row.id, context.vault.index("email", row.email)) not in proven:
+            yield Fault("sealed", f"users {row.id}", "email is none that a code of theirs went to")
 
 
 async def _confirmations(context: Context, connection: AsyncConnection) -> AsyncIterator[Fault]:

@@ -321,13 +321,18 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of a full check of the ledger."""
+    """The outcome of a full check of the ledger.
+
+    ``witnessed`` is the position of the newest link that the witness outside of the database knew, None where there was no
+    witness to ask: then an older copy of the whole database, rightly signed in its time, is not told from the present one.
+    """
 
     accounts: int
     orders: int
     entries: int
     sealed: int
     faults: tuple[Fault, ...]
+    witnessed: int | None = None
 
     @property
     def ok(self) -> bool:

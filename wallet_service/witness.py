@@ -21,12 +21,17 @@ from wallet_service.keys import Keys
 log = logging.getLogger(__name__)
 
 
-async def recall(context: Context) -> None:
-    """Learn what the witness has seen, if that is more than this process has; raises ``LedgerFault`` when it is not ours."""
-    if context.witness is not None:
-        seen = await asyncio.to_thread(_read, context.witness, context.keys)
-        if seen.position > context.newest.position:
-            context.newest.see(seen)
+async def recall(context: Context) -> int | None:
+    """Learn what the witness has seen, if that is more than this process has; raises ``LedgerFault`` when it is not ours.
+
+    Gives the position that it has seen, None where there is no witness or none was ever written.
+    """
+    if context.witness is None:
+        return None
+    seen = await asyncio.to_thread(_read, context.witness, context.keys)
+    if seen.position > context.newest.position:
+        context.newest.see(seen)
+    return seen.position or None
 
 
 async def keep(context: Context) -> bool:

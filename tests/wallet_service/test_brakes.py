@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from wallet_service import CodeLimit, WalletError
+from wallet_service import CodeLimit, Fen, Pay, WalletError
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -151,3 +151,19 @@ async def test_values_of_statements_are_in_no_error(till) -> None:
     with pytest.raises(Exception) as failure:  # noqa: PT011 (each driver has its own)
         await till.sql("INSERT INTO users (phone) VALUES (?)", b"13812345678")
     assert "13812345678" not in str(failure.value)
+
+
+async def test_the_keys_of_the_house_are_good_for_ever(till, refused) -> None:
+    """A gift and a part of a refund have nothing but their key: years later it still gives the answer of the first time."""
+    sides = await till.account("promotions"), await till.account("王小明")
+    paid = await till.confirmed(Pay(till.ids["王小明"], (await till.merchant())[1], Fen(1_000)))
+    gift = await till.wallet.book("top_up", *sides, Fen(100), key="gift/1")
+    back = await till.wallet.refund(paid.id, Fen(300), key="refund/1")
+    held = await till.standing(sides[1])
+    till.clock.advance(days=800)
+    await till.wallet.tidy()
+    assert await till.wallet.book("top_up", *sides, Fen(100), key="gift/1") == gift
+    assert await till.wallet.refund(paid.id, Fen(300), key="refund/1") == back
+    with refused("key_reused"):
+        await till.wallet.book("top_up", *sides, Fen(101), key="gift/1")
+    assert await till.standing(sides[1]) == held

@@ -18,7 +18,15 @@ from wallet_service.schema import chain_head, entries, links
 
 DATABASES = ("sqlite", "postgresql")
 
-GUARDS = ("entries_no_update", "entries_no_delete", "links_no_update", "links_no_delete", "orders_guard", "orders_no_delete")
+GUARDS = (
+    "entries_no_update",
+    "entries_no_delete",
+    "links_no_update",
+    "links_no_delete",
+    "orders_guard",
+    "orders_no_delete",
+    "decisions_no_delete",
+)
 
 
 def _on_file(path: Path, statements: tuple[str, ...]) -> None:
@@ -128,7 +136,7 @@ async def test_a_cut_off_history_is_found(till) -> None:
     """Removing the newest transfer with its order, links and balances leaves a head that says more."""
     before = await till.sql("SELECT id, balance, day, day_spent, year, year_spent FROM accounts")
     await till.wallet.seal()
-    await till.transfer("王小明", "李娜", 100)
+    cut = await till.transfer("王小明", "李娜", 100)
     faults = await _tampered(
         till,
         "DELETE FROM links WHERE position = (SELECT MAX(position) FROM links)",
@@ -142,7 +150,30 @@ async def test_a_cut_off_history_is_found(till) -> None:
         ),
     )
     ((sealed,),) = await till.sql("SELECT MAX(position) FROM links")
-    assert faults == [("chain", "head"), ("rolled_back", f"link {sealed + 1}")]
+    assert faults == [("order", f"order {cut.id}"), ("chain", "head"), ("rolled_back", f"link {sealed + 1}")]
+
+
+@pytest.mark.parametrize("order_too", [False, True])
+async def test_what_is_not_sealed_yet_is_not_cut_off_unseen(till, order_too) -> None:
+    """With the entry and the balances gone, the posted order tells; with the order gone too, the answer that was given for it."""
+    await till.wallet._sealer.stop()  # as if it hung: nothing is sealed from here on
+    before = await till.sql("SELECT id, balance, day, day_spent, year, year_spent FROM accounts")
+    cut = await till.transfer("王小明", "李娜", 100)
+    named = ("outbox", "decisions") if await till.sql("SELECT 1 FROM decisions WHERE order_id = ?", cut.id) else ("outbox",)
+    orders = [*(f"DELETE FROM {table} WHERE order_id = {cut.id}" for table in named), f"DELETE FROM orders WHERE id = {cut.id}"]
+    await _without_guards(
+        till,
+        f"DELETE FROM entries WHERE order_id = {cut.id}",
+        *(orders if order_too else ()),
+        *(
+            f"UPDATE accounts SET balance = {balance}, day = {day}, day_spent = {spent}, year = {year}, year_spent = {in_year}"
+            f" WHERE id = {account}"
+            for account, balance, day, spent, year, in_year in before
+        ),
+    )
+    faults = [(fault.check, fault.where) for fault in (await till.wallet.verify()).faults]
+    assert ("order", f"order {cut.id}") in faults
+    assert ("sum", "accounts") not in faults
 
 
 async def test_an_entry_slipped_in_is_found(till) -> None:

@@ -262,6 +262,21 @@ async def test_a_witness_that_cannot_be_written_stops_nobody(place, monkeypatch,
         await until(place.witness.exists)
 
 
+async def test_verify_says_whether_there_was_a_witness(place, server) -> None:
+    """The report names how far the witness knew; without one it says so, since an older copy would pass."""
+    url = await place.copy()
+    async with place.open(url) as wallet:
+        await place.pay(wallet)
+        await wallet.seal()
+        assert (await wallet.verify()).witnessed == place.seen() > 0
+    async with place.open(url, witness=place.witness.with_name("another"), working=False) as wallet:
+        assert (await wallet.verify()).witnessed is None
+    if server is not None:
+        async with place.open(url, witness=None) as wallet:
+            await wallet.seal()
+            assert (await wallet.verify()).witnessed is None
+
+
 def test_it_never_goes_back(tmp_path: Path) -> None:
     """A slower process with an older head does not overwrite a newer one."""
     path = tmp_path / "head"

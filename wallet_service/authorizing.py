@@ -58,7 +58,7 @@ class Authorize(Wish[Order]):
         try:
             check_means(sheet, order)
             spending = check_payer(sheet, order)
-            check_payee(sheet, order)
+            check_payee(sheet, order, room=not order["delay"])
         except errors.SecondFactorMissing:
             if not order["second"]:  # none was, when it was proposed: other payments came between
                 sheet.change_order(self.order_id, second="needed")

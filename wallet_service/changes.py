@@ -1,9 +1,10 @@
 """Proving by a code that it is the person who changes something: the phone, a password, an authenticator, a frozen wallet.
 
-Three steps. ``start_change`` sends a code to the person's phone, or to another phone that is to be proven (a new number);
-begun anew it sends another code, and the one before is dead. ``prove_change`` takes the code. Whoever makes the change then
-spends the proof in the transaction that makes it, with :func:`spend_proof`: one proof, one change, of the one kind that it was
-asked for. Wrong codes count for the person as well, over all changes and payments, with the rising lock of ``brakes``.
+Three steps. ``start_change`` sends a code to the person's own phone; begun anew it sends another code, and the one before is
+dead. Only a new phone and a mailbox are proven elsewhere, on themselves (``reaching``). ``prove_change`` takes the code. Whoever
+makes the change then spends the proof in the transaction that makes it, with :func:`spend_proof`: one proof, one change, of the
+one kind that it was asked for; what went to a phone that is the person's no more proves nothing. Wrong codes count for the person
+as well, over all changes and payments, with the rising lock of ``brakes``.
 """
 
 from __future__ import annotations
@@ -22,34 +23,37 @@ from wallet_service.context import Context
 from wallet_service.factors import find_second, spend_second
 from wallet_service.idempotency import once
 from wallet_service.masks import mask_email, mask_phone
-from wallet_service.numbers import is_phone, plain_digits
 from wallet_service.outbox import notice_row
 from wallet_service.people import phone_index, require_own_phone
-from wallet_service.schema import challenges, outbox
+from wallet_service.schema import challenges, outbox, users
 from wallet_service.views import Change
 
 Purpose = Literal["set_password", "reset_password", "authenticator", "old_phone", "new_phone", "email", "unfreeze", "close"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 _MAIL: Purpose = "email"  # what a mailbox proves: itself; everything else is proven by a phone
+_ELSEWHERE: tuple[Purpose, ...] = ("new_phone", _MAIL)  # proven where the person is not reached yet
 Row = Mapping[str, Any]
 PROOF_LIFE = timedelta(minutes=10)  # after the code's own five: how long a proof may wait for its change
+_AT_HAND = (  # changes kept still until the transaction ends, without those whose code went to a phone that was given up since
+    select(challenges)
+    .join(users, users.c.id == challenges.c.user_id)
+    .where(challenges.c.purpose.in_(_ELSEWHERE) | (challenges.c.phone_index == users.c.phone_index))
+    .with_for_update(of=[challenges])
+)
 
 
-async def start_change(context: Context, user_id: int, purpose: Purpose, *, key: str, phone: str | None = None) -> Change:
-    """Send the code that proves a change, to the person's own phone or to ``phone``; ValueError for no ``PURPOSES``."""
-    if purpose not in PURPOSES or purpose == _MAIL:
-        raise ValueError(f"{purpose!r} is no kind of change")
-    number = None if phone is None else plain_digits(phone)
-    if number is not None and not is_phone(number):
-        raise errors.InvalidPhone
+async def start_change(context: Context, user_id: int, purpose: Purpose, *, key: str) -> Change:
+    """Send the code that proves a change to the person's own phone; ValueError for what is not proven there."""
+    if purpose not in PURPOSES or purpose in _ELSEWHERE:
+        raise ValueError(f"{purpose!r} is no change that a person's own phone proves")
 
     async def work(connection: AsyncConnection) -> Change:
         now = context.now()
         await brakes.hold(context, connection, user_id)
         person = await brakes.standing(connection, user_id, now)
-        return await send_code(context, connection, user_id, purpose, number or person["phone"], now)
+        return await send_code(context, connection, user_id, purpose, person["phone"], now)
 
-    return await once(context, "start_change", user_id, key, [purpose, number], work)
+    return await once(context, "start_change", user_id, key, [purpose], work)
 
 
 async def send_code(
@@ -172,7 +176,7 @@ async def count_wrong(connection: AsyncConnection, row: Mapping[str, Any]) -> in
 async def waiting(connection: AsyncConnection, user_id: int, purpose: Purpose, now: datetime) -> dict[str, Any] | None:
     """Give the code that a person's change waits for, kept still until the transaction ends; None when there is none."""
     mine = (challenges.c.user_id == user_id) & (challenges.c.purpose == purpose) & (challenges.c.status == "open")
-    wanted = select(challenges).where(mine, challenges.c.expires_at > now).with_for_update()
+    wanted = _AT_HAND.where(mine, challenges.c.expires_at > now)
     row = (await connection.execute(wanted)).mappings().one_or_none()
     return None if row is None else dict(row)
 
@@ -184,7 +188,7 @@ async def set_status(connection: AsyncConnection, row_id: int, status: str) -> N
 
 async def _found(context: Context, connection: AsyncConnection, user_id: int, change_id: str) -> dict[str, Any]:
     row_id = context.keys.row_of("change", change_id) if is_text(change_id) else None
-    wanted = select(challenges).where(challenges.c.id == row_id, challenges.c.user_id == user_id).with_for_update()
+    wanted = _AT_HAND.where(challenges.c.id == row_id, challenges.c.user_id == user_id)
     row = None if row_id is None else (await connection.execute(wanted)).mappings().one_or_none()
     if row is None:
         raise errors.ChangeNotFound

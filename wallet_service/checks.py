@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from wallet_service.errors import InvalidHints, InvalidNote
+from wallet_service.errors import InvalidNote
 
 LONGEST_NOTE = 100  # characters
 _BIGGEST_ID = 2**63 - 1
@@ -33,9 +33,3 @@ def checked_note(note: object) -> str:
     if not isinstance(note, str) or len(note) > LONGEST_NOTE:
         raise InvalidNote(limit=LONGEST_NOTE)
     return "".join(character for character in note if character.isprintable())
-
-
-def check_hints(hints: object) -> None:
-    """Refuse what is no tuple of texts; names that no rule knows are texts too."""
-    if not isinstance(hints, tuple) or not all(map(is_text, hints)):
-        raise InvalidHints

@@ -11,7 +11,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | invalid_phone | | not a mainland mobile number |
 | invalid_key | | a key that is empty, longer than 255 characters or no text that can be kept |
 | invalid_note | limit | the note is longer than ``limit`` characters, or no text |
-| invalid_hints | | the hints of fraud are no tuple of names |
+| invalid_hints | | the hints of fraud are no tuple of names that the risk rules know |
 | unknown_city | city | no profile of that name |
 | service_unavailable | unknown | the database is away or cannot write; ``unknown``: nobody knows whether it was done |
 | key_reused | | the key was used before with other content |
@@ -41,7 +41,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | wallet_closing | city | the person's account is being closed, or is closed |
 | invalid_delay | delays | not one of the delays (seconds) that are offered |
 | card_not_found | | no such bound card of this person, or not of the kind that it takes |
-| bill_not_found | | no such bill |
+| bill_not_found | | no such bill of a household whose customer number the person gave |
 | bill_paid | | the bill is paid, or its payment is under way |
 | channel_missing | outside | the bank or biller is not connected here |
 | fee_changed | amount, fee, was | the free quota is gone that the confirmed fee was worked out with: the order is over |
@@ -142,7 +142,7 @@ class InvalidNote(WalletError):
 
 
 class InvalidHints(WalletError):
-    """The hints of fraud are no tuple of names."""
+    """The hints of fraud are no tuple of names that the risk rules know."""
 
     code = "invalid_hints"
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import is_dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import select, update
@@ -23,8 +24,15 @@ from wallet_service.context import Context
 from wallet_service.schema import replays
 
 T = TypeVar("T")
-NOBODY = 0  # the scope of keys before log-in
-HOUSE = -1  # the scope of keys that no person acts under, and that no caller from outside can name
+
+
+class Scope(IntEnum):
+    """Whose keys are no person's. A caller gives a person's id as a plain int, so these cannot be named from outside."""
+
+    NOBODY = 0  # before log-in
+    HOUSE = -1  # what the house does by itself
+
+
 LONGEST_KEY = 255
 ATTEMPTS = 8  # a transaction that lost a race (PostgreSQL: serialisation, deadlock, unique key) is run again this often in all
 _PAUSE = 0.01  # seconds at most before the second attempt, twice as many before each further one
@@ -81,7 +89,7 @@ def digest_of(context: Context, operation: str, scope: int, key: str, inputs: ob
     """Give the keyed hash of what a key stands for; a key or a person that cannot be is refused."""
     if not is_text(key) or not 1 <= len(key) <= LONGEST_KEY:
         raise errors.InvalidKey
-    if scope not in (NOBODY, HOUSE) and not is_id(scope):
+    if not isinstance(scope, Scope) and not is_id(scope):
         raise errors.NotLoggedIn
     content = json.dumps([operation, inputs], separators=(",", ":"), default=str)
     return context.keys.mac("replay", content.encode())

@@ -77,8 +77,12 @@ def require_active(status: str, city: str) -> None:
         raise errors.WalletFrozen(city=city)
 
 
-def check_payee(sheet: Sheet, order: Mapping[str, Any]) -> None:
-    """Refuse a payee whose wallet may not take the money; figures are told of one's own wallet only."""
+def check_payee(sheet: Sheet, order: Mapping[str, Any], *, room: bool = True) -> None:
+    """Refuse a payee whose wallet may not take the money; figures are told of one's own wallet only.
+
+    What another's wallet has ``room`` for is judged only where the money moves at once: by whatever costs nothing, a proposal or
+    a transfer that can be called back, anybody could try sums until they knew what the other has.
+    """
     payee = sheet.accounts[order["payee_id"]]
     if payee["user_id"] is None:
         return
@@ -97,7 +101,7 @@ def check_payee(sheet: Sheet, order: Mapping[str, Any]) -> None:
         return
     if payee["status"] != "active":
         raise errors.PayeeUnavailable
-    if order["amount"] > left:
+    if room and order["amount"] > left:
         raise errors.PayeeLimitExceeded
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from wallet_service.context import SHANGHAI
-from wallet_service.errors import ConfigurationError
+from wallet_service.errors import ConfigurationError, InvalidHints
 
 Verdict = Literal["allow", "warn", "delay", "refuse"]
 
@@ -31,7 +31,8 @@ class RiskFacts:
 
     Payments count from their confirmation, delayed ones too, this one not; ``typical`` and ``largest`` are of 90 days, 0 without
     any. ``paid_for`` is the age of the first payment to this payee, None before it. ``small_to_new_hour`` counts small payments
-    of the last hour to payees never paid before that hour. ``hints`` name the wordings of fraud that the chat has heard.
+    of the last hour to payees never paid before that hour. ``payee_full_day`` counts this payer's confirmed payments of the last
+    day that the payee's wallet had no room for. ``hints`` name the wordings of fraud that the chat has heard.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class RiskFacts:
     received_hour: int = 0
     received_day: int = 0
     payee_payers_day: int = 0
+    payee_full_day: int = 0
     credentials_changed: int | None = None
     device_added: int | None = None
     wrong_codes: int = 0
@@ -145,7 +147,7 @@ def assess(facts: RiskFacts, rules: Rules) -> Decision:
 
 def _is_everyday(facts: RiskFacts, rules: Rules, heard: frozenset[str]) -> bool:
     little = facts.amount <= rules.everyday_amount and facts.spent_day + facts.amount <= rules.everyday_spent_day
-    return little and not heard and not _is_stranger(facts, rules)
+    return little and not heard and not _is_stranger(facts, rules) and not facts.payee_full_day
 
 
 def _is_stranger(facts: RiskFacts, rules: Rules) -> bool:
@@ -165,6 +167,7 @@ def _times(part: int, whole: int) -> int | None:
 # What rules can go by besides the figures of RiskFacts: yes and no, and proportions (None with nothing to compare with).
 _MEASURES: Mapping[str, Callable[[RiskFacts, Rules], int | None]] = {
     "large": lambda facts, rules: facts.amount >= rules.large[facts.level],
+    "large_day": lambda facts, rules: facts.spent_day + facts.amount >= rules.large[facts.level],
     "night": _is_night,
     "stranger": _is_stranger,
     "payee_unnamed": lambda facts, _: not facts.payee_named,
@@ -196,6 +199,8 @@ def _figures(rule: Rule, facts: RiskFacts, rules: Rules, heard: frozenset[str]) 
         name, value = condition.measure, _measured(condition.measure, facts, rules)
         if name == "large":
             figures.update(amount=facts.amount, amount_at_least=rules.large[facts.level])
+        elif name == "large_day":
+            figures.update(amount=facts.amount, spent_day=facts.spent_day, together_at_least=rules.large[facts.level])
         elif name == "night":
             figures.update(clock=f"{facts.now.astimezone(SHANGHAI):%H:%M}")
         elif not isinstance(value, bool):
@@ -232,6 +237,12 @@ def load_rules(path: Path = _FILE) -> Rules:
 def packaged_rules() -> Rules:
     """Give the rules that come with the package, read once."""
     return load_rules()
+
+
+def check_hints(hints: object) -> None:
+    """Refuse what is no tuple of names that the rules know: a misspelt one would be heard by none of them."""
+    if not isinstance(hints, tuple) or not all(isinstance(hint, str) and hint in packaged_rules().hints for hint in hints):
+        raise InvalidHints
 
 
 def _rule(data: Mapping[str, Any], hints: frozenset[str]) -> Rule:

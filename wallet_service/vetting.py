@@ -59,11 +59,11 @@ async def vet(connection: AsyncConnection, command: Command, row: dict[str, Any]
         return None
     try:
         vetted.impose(row)
-    except errors.RiskRefused:
+        if isinstance(command, Transfer):
+            await _confirm_stranger(connection, command, vetted.facts, sheet.accounts[row["payee_id"]], sheet)
+    except errors.WalletError:
         await keep(connection, vetted, row, order_id=None)
         raise
-    if isinstance(command, Transfer):
-        await _confirm_stranger(connection, command, vetted.facts, sheet.accounts[row["payee_id"]], sheet)
     return vetted
 
 

@@ -203,9 +203,9 @@ class Wallet(FactorFace, AccountFace, PrivacyFace):
 
     # Changes
 
-    async def start_change(self, user_id: int, purpose: changes.Purpose, *, key: str, phone: str | None = None) -> Change:
-        """Send the code that proves a change to the person's phone, or to the new one; begun anew, the old code is dead."""
-        change = await changes.start_change(self._context, user_id, purpose, key=key, phone=phone)
+    async def start_change(self, user_id: int, purpose: changes.Purpose, *, key: str) -> Change:
+        """Send the code that proves a change to the person's own phone; begun anew, the old code is dead."""
+        change = await changes.start_change(self._context, user_id, purpose, key=key)
         self._notices.set()
         return change
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    ScalarSelect,
     Select,
     String,
     Subquery,
@@ -30,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from wallet_service.errors import PayeeLimitExceeded
 from wallet_service.risk import Decision, RiskFacts, Rules
 from wallet_service.schema import Instant, accounts, bindings, contacts, decisions, entries, orders, outbox, users
 
@@ -63,35 +65,51 @@ def _added(condition: ColumnElement[bool], amount: ColumnElement[Any]) -> Column
     return func.coalesce(func.sum(amount).filter(condition), 0).cast(BigInteger)
 
 
+_newest = (
+    select(
+        orders.c.kind,
+        orders.c.status,
+        orders.c.payee_id,
+        orders.c.amount,
+        orders.c.refusal,
+        orders.c.created_at,
+        orders.c.authorised_at.label("at"),
+    )
+    .where(orders.c.actor_id == _user)
+    .order_by(orders.c.id.desc())
+    .limit(SEEN)
+    .cte("newest")
+)
+
+
+def _too_much() -> ScalarSelect[int]:
+    """Count the payments of the payer that the payee had no room for."""
+    mine = (_newest.c.payee_id == _payee) & (_newest.c.refusal == PayeeLimitExceeded.code)
+    return select(func.count()).where(mine, _within("day", _newest.c.created_at)).scalar_subquery()
+
+
 def _paid() -> Subquery:
     """Select what the payer confirmed, one row in all."""
-    newest = (
-        select(orders.c.kind, orders.c.status, orders.c.payee_id, orders.c.amount, orders.c.authorised_at.label("at"))
-        .where(orders.c.actor_id == _user)
-        .order_by(orders.c.id.desc())
-        .limit(SEEN)
-        .subquery()
-    )
-    counted = newest.c.kind.in_(_PAID) & newest.c.status.in_(("authorised", "posted"))
+    counted = _newest.c.kind.in_(_PAID) & _newest.c.status.in_(("authorised", "posted"))
     sums = [
         column
         for window in ("ten_minutes", "hour", "day", "season")
         for column in (
-            _added(_within(window, newest.c.at), literal(1)).label(f"count_{window}"),
-            _added(_within(window, newest.c.at), newest.c.amount).label(f"sum_{window}"),
+            _added(_within(window, _newest.c.at), literal(1)).label(f"count_{window}"),
+            _added(_within(window, _newest.c.at), _newest.c.amount).label(f"sum_{window}"),
         )
     ]
-    small = _within("hour", newest.c.at) & (newest.c.amount <= bindparam("small", type_=Integer))
+    small = _within("hour", _newest.c.at) & (_newest.c.amount <= bindparam("small", type_=Integer))
     each = (
         select(
-            newest.c.payee_id,
-            func.min(newest.c.at).label("first_at"),
-            func.max(newest.c.amount).filter(_within("season", newest.c.at)).label("largest"),
+            _newest.c.payee_id,
+            func.min(_newest.c.at).label("first_at"),
+            func.max(_newest.c.amount).filter(_within("season", _newest.c.at)).label("largest"),
             _added(small, literal(1)).label("small"),
             *sums,
         )
         .where(counted)
-        .group_by(newest.c.payee_id)
+        .group_by(_newest.c.payee_id)
         .subquery()
     )
     return select(
@@ -148,6 +166,7 @@ def _dealings() -> Select[Any]:
         exists().where(contacts.c.owner_id == _user, contacts.c.user_id == _payee_user).label("contact"),
         changed.scalar_subquery().label("changed_at"),
         select(func.max(bindings.c.created_at)).where(bindings.c.user_id == _user).scalar_subquery().label("bound_at"),
+        _too_much().label("too_much"),
         received,
         collected.c.payers,
         collected.c.first_at.label("received_at"),
@@ -208,6 +227,7 @@ async def gather(
         payee_payers_day=seen["payers"],
         credentials_changed=_age(now, seen["changed_at"]),
         device_added=_age(now, seen["bound_at"]),
+        payee_full_day=seen["too_much"],
         wrong_codes=seen["wrong_codes"],
         hints=tuple(sorted(rules.hints.intersection(hints))),
     )

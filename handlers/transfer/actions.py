@@ -18,7 +18,7 @@ _WRONG_AMOUNT = (
     "daily_limit_exceeded",
     "yearly_limit_exceeded",
 )
-_WRONG_PAYEE = ("payee_not_found", "payee_unavailable", "payee_limit_exceeded", "self_transfer")
+_WRONG_PAYEE = ("payee_not_found", "payee_unavailable", "self_transfer")
 
 
 class ValidatePayee(WalletAction):

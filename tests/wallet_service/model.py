@@ -84,9 +84,9 @@ class Model:
 
     # What is refused
 
-    def judge(self, order: Order) -> str | None:
+    def judge(self, order: Order, *, room: bool) -> str | None:
         """Judge an order by its payer's rules, then by its payee's."""
-        return self._judge_payer(order) or self._judge_payee(order)
+        return self._judge_payer(order) or self._judge_payee(order, room=room)
 
     def _judge_payer(self, order: Order) -> str | None:
         if order.payer is None:
@@ -106,13 +106,13 @@ class Model:
             return "fee_changed"
         return None
 
-    def _judge_payee(self, order: Order) -> str | None:
+    def _judge_payee(self, order: Order, *, room: bool = True) -> str | None:
         if order.payee is None:
             return None
         payee, topped_up = self.people[order.payee], order.kind == "top_up"
         if payee.frozen:
             return "wallet_frozen" if topped_up else "payee_unavailable"
-        if order.amount > CAP - payee.balance - payee.incoming:
+        if (room or topped_up) and order.amount > CAP - payee.balance - payee.incoming:
             return "balance_limit_exceeded" if topped_up else "payee_limit_exceeded"
         return None
 
@@ -139,7 +139,7 @@ class Model:
             return "payments_locked"
         if order.kind == "withdraw":
             order.fee, order.quota = self.fee(self.people[order.actor], order.amount)
-        if (refusal := self.judge(order)) is not None:
+        if (refusal := self.judge(order, room=False)) is not None:
             return refusal
         order.tries = TRIES - max((TRIES - old.tries) % TRIES if old else 0, self.people[order.actor].wrong % TRIES)
         order.counter = old.counter if old else 0
@@ -155,7 +155,7 @@ class Model:
         if not right:
             return self._wrong(order, actor)
         actor.wrong, actor.locked = 0, None
-        if (refusal := self.judge(order)) is not None:
+        if (refusal := self.judge(order, room=not order.delay)) is not None:
             order.status, order.refusal = "refused", refusal
             return refusal
         self._count(order, 1)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.wallet_service.pages import PASSWORD, Page
 from wallet_service import Change, WalletError
 from wallet_service.changes import PURPOSES, spend_proof
 
@@ -43,12 +44,46 @@ async def test_a_change_is_proven_once(till, refused) -> None:
 
 async def test_a_new_phone_is_proven_on_itself(till, refused) -> None:
     """The code goes to the number that is to be proven, and the proof tells which that was."""
-    change, code = await _start(till, purpose="new_phone", phone="139 0000 0009")
+    change = await till.wallet.start_phone_change(till.ids["王小明"], "139 0000 0009", key=till.key())
+    code = await till.code()
     assert till.notices[-1].to == "13900000009"
     await till.wallet.prove_change(till.ids["王小明"], change.id, code, key=till.key())
     assert await _spend(till, change, purpose="new_phone") == "13900000009"
     with refused("invalid_phone"):
-        await _start(till, purpose="new_phone", phone="12345")
+        await till.wallet.start_phone_change(till.ids["王小明"], "12345", key=till.key())
+
+
+async def test_no_other_phone_proves_the_person(till) -> None:
+    """Whatever is to be changed, its code goes to the person's own phone, whoever asks."""
+    user = till.ids["王小明"]
+    for purpose in PURPOSES:
+        if purpose in ("new_phone", "email"):
+            with pytest.raises(ValueError, match=purpose):
+                await till.wallet.start_change(user, purpose, key=till.key())
+        else:
+            with pytest.raises(TypeError):
+                await till.wallet.start_change(user, purpose, key=till.key(), phone="13700000001")
+            await till.wallet.start_change(user, purpose, key=till.key())
+            assert [notice.to for notice in await till.collect()] == ["13800000001"]
+            till.clock.advance(days=1)
+
+
+async def test_a_phone_that_was_given_up_proves_nothing_more(till, refused) -> None:
+    """Neither a code that went to it nor a proof from before is good once the account has moved to another phone."""
+    proven, code = await _start(till, purpose="close")
+    await till.wallet.prove_change(till.ids["王小明"], proven.id, code, key=till.key())
+    waiting, code = await _start(till)
+    page = await Page.open(till, "王小明", "set_password")
+    await till.sql("DELETE FROM outbox")
+    typed = await page.code()
+    other = till.wallet.context.vault.index("phone", "13900000009")
+    await till.sql("UPDATE users SET phone_index = ? WHERE id = ?", other, till.ids["王小明"])
+    with refused("change_not_found"):
+        await _spend(till, proven, purpose="close")
+    with refused("change_not_found"):
+        await till.wallet.prove_change(till.ids["王小明"], waiting.id, code, key=till.key())
+    with refused("change_not_found"):
+        await page.use(code=typed, new=PASSWORD)
 
 
 async def test_a_proof_is_for_one_person_and_one_purpose(till, refused) -> None:

@@ -77,6 +77,19 @@ async def test_keys_belong_to_people(till) -> None:
     assert mine.id != yours.id
 
 
+@pytest.mark.parametrize("nobody", [-1, 0, True])
+async def test_the_houses_keys_cannot_be_used_up_from_outside(till, refused, nobody) -> None:
+    """Whoever names no person acts under nobody's keys: neither under the house's nor under those before log-in."""
+    with refused("not_logged_in"):
+        await till.wallet.cancel(1, actor=nobody, key="payout/1")
+    with refused("not_logged_in"):
+        await till.wallet.freeze(nobody, key="payout/1")
+    gift = await till.account("promotions"), await till.account("李娜")
+    booked = await till.wallet.book("top_up", *gift, Fen(100), key="payout/1")
+    assert await till.wallet.book("top_up", *gift, Fen(100), key="payout/1") == booked
+    await till.wallet.start_login("13800000001", key="payout/1")
+
+
 async def test_a_key_outlives_the_process(till) -> None:
     """The result is in the database, not in memory: another wallet object on the same file gives it."""
     order = await till.propose("王小明", "李娜", 100, key="turn/7")

@@ -93,6 +93,19 @@ async def test_a_bill_is_paid(till) -> None:
     assert await _told(till) == [("payment_posted", user)]
 
 
+async def test_a_bill_is_its_households_business(till, refused) -> None:
+    """Whoever never gave the household's customer number learns nothing of what it owes, paid or not, by trying numbers."""
+    mine, yours = till.ids["王小明"], till.ids["李娜"]
+    paid, *due = [row[0] for row in await till.sql("SELECT id FROM bills ORDER BY id")]
+    assert (await till.wallet.preview(PayBill(mine, due[0]), actor=mine)).allowed
+    await till.confirmed(PayBill(mine, paid))
+    for bill in (paid, *due, 10**9):
+        with refused("bill_not_found"):
+            await till.wish(PayBill(yours, bill))
+        preview = await till.wallet.preview(PayBill(yours, bill), actor=yours)
+        assert (preview.allowed, preview.refusal, preview.facts, preview.total) == (False, "bill_not_found", {}, None)
+
+
 @pytest.mark.parametrize("meanwhile", ["held", "posted"])
 async def test_a_bill_is_paid_once(till, refused, meanwhile) -> None:
     """While its payment is under way and after it, neither a new proposal nor one that was made before takes money again."""

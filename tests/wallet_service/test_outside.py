@@ -201,7 +201,7 @@ async def test_top_ups_on_their_way_count_against_what_a_wallet_may_hold(till, r
         await till.wish(TopUp(till.ids["王小明"], card, Fen(200_001)))
     await till.give("李娜", 200_000)
     with refused("payee_limit_exceeded"):
-        await till.propose("李娜", "王小明", 200_001)
+        await till.transfer("李娜", "王小明", 200_001)
     await till.wallet.run_due()
     await _top_up(till, 500_000)
     await till.wallet.run_due()

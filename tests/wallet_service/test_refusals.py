@@ -211,7 +211,7 @@ async def test_what_the_payees_wallet_may_hold(till, refused) -> None:
     object.__setattr__(till.wallet.context, "profiles", shown)
     assert (await till.transfer("王小明", "陈建国", 500)).status == "posted"
     with refused("payee_limit_exceeded"):
-        await till.propose("王小明", "陈建国", 1)
+        await till.transfer("王小明", "陈建国", 1)
 
 
 async def test_a_payer_frozen_after_the_proposal(till, refused) -> None:

@@ -57,12 +57,21 @@ FIRES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         {"amount": LARGE, "credentials_changed": 86_400, "contact": True},
         [{"credentials_changed": 86_401}, {"credentials_changed": None}, {"amount": LARGE - 1}, {"kind": "pay"}],
     ),
+    "credentials_changed_pay": (
+        {"kind": "pay", "amount": 60_000, "spent_day": LARGE - 60_000, "credentials_changed": 86_400, "paid_for": YEAR},
+        [{"credentials_changed": 86_401}, {"spent_day": LARGE - 60_001}, {"kind": "transfer"}],
+    ),
     "credentials_changed_withdraw": (
         {"kind": "withdraw", "amount": LARGE, "credentials_changed": 0},
         [{"credentials_changed": 86_401}, {"amount": LARGE - 1}, {"kind": "transfer"}],
     ),
     "new_device_large": ({"amount": LARGE, "device_added": 86_400}, [{"device_added": 86_401}, {"contact": True}]),
+    "new_device_large_pay": (
+        {"kind": "pay", "amount": LARGE, "device_added": 86_400},
+        [{"device_added": 86_401}, {"amount": LARGE - 1}, {"paid_for": 86_400}, {"kind": "transfer"}],
+    ),
     "wrong_codes_large": ({"amount": LARGE, "wrong_codes": 3}, [{"wrong_codes": 2}, {"contact": True}]),
+    "payee_full_often": ({"payee_full_day": 3, "contact": True}, [{"payee_full_day": 2}, {"kind": "pay"}]),
     "fraud_wording": (
         {"hints": ("lottery",), "contact": True},
         [{"hints": ()}, {"hints": ("a word that nobody knows",)}, {"kind": "withdraw"}],
@@ -127,6 +136,10 @@ def test_a_reason_carries_its_figures() -> None:
     assert figures["large_to_stranger_at_night"] == {**large, "clock": "23:00"}
     assert figures["probing"] == {**large, "small_to_new_hour": 3, "small_to_new_hour_at_least": 2}
     assert figures["fraud_wording"] == {"hints": ["lottery"]}
+    decision = assess(replace(PLAIN, kind="pay", amount=60_000, spent_day=440_000, credentials_changed=60), RULES)
+    spent = {"amount": 60_000, "spent_day": 440_000, "together_at_least": 500_000}
+    [reason] = decision.reasons
+    assert reason.figures == {**spent, "credentials_changed": 60, "credentials_changed_at_most": 86_400}
 
 
 _ODD = {
@@ -146,8 +159,10 @@ ANYTHING = st.fixed_dictionaries(
 
 @given(ANYTHING, st.integers(1, 50_000), st.sampled_from([(True, None), (False, 86_400), (True, 0)]))
 def test_small_payments_to_known_people_are_let_be(odd: dict[str, Any], amount: int, known: tuple[bool, int | None]) -> None:
-    """Up to ¥500 at a time and ¥2,000 a day to a contact or somebody paid before today, nothing fires, whatever else is so."""
+    """Up to ¥500 at a time and ¥2,000 a day to a contact or somebody paid before today, nothing fires, whatever else is so but
+    that this payee could not take all of it lately."""
     odd["spent_day"] %= 200_001 - amount
+    odd["payee_full_day"] = 0
     facts = RiskFacts(kind="transfer", amount=amount, contact=known[0], paid_for=known[1], **odd)
     assert assess(facts, RULES).verdict == "allow"
 

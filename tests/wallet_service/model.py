@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 SINGLE, DAY, STATIC, CAP = 200_000, 500_000, 50_000, 1_000_000  # fen: what a phone-only wallet may pay and hold
 QUOTA, RATE, LEAST = 100_000, 1_000, 10  # fen withdrawn free a month, then ppm, at least so many fen
 CODE, TRIES, SENDS = timedelta(minutes=5), 5, 4
+MISSES = 3  # payments of a day that a payee has no room for, before no more are proposed
 LOCKS = [timedelta(minutes=minutes) for minutes in (0, 5, 30, 120, 24 * 60)]  # after 5, 10, 15, 20, 25 wrong codes in a row
 AGAIN = timedelta(seconds=10)  # until a channel that knew nothing is asked again
 PAYING = ("transfer", "pay", "withdraw")
@@ -52,6 +53,10 @@ class Order:
     due: datetime | None = None
     day: date | None = None
     refunded: int = 0
+    made: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.made = self.until
 
     @property
     def outside(self) -> bool:
@@ -141,9 +146,16 @@ class Model:
             order.fee, order.quota = self.fee(self.people[order.actor], order.amount)
         if (refusal := self.judge(order, room=False)) is not None:
             return refusal
+        if order.kind == "transfer" and self._misses(order) >= MISSES:
+            return "risk_refused"
         order.tries = TRIES - max((TRIES - old.tries) % TRIES if old else 0, self.people[order.actor].wrong % TRIES)
         order.counter = old.counter if old else 0
         return None
+
+    def _misses(self, order: Order) -> int:
+        """Count the payments of a day between two people that found the payee's wallet too full."""
+        sides = [other for other in self.orders.values() if (other.actor, other.payee) == (order.actor, order.payee)]
+        return sum(other.refusal == "payee_limit_exceeded" and self.now - other.made < timedelta(days=1) for other in sides)
 
     def authorize(self, order: Order, *, right: bool) -> str | None:
         """Take a code: count a wrong one, or judge once more and post or hold."""
@@ -249,8 +261,10 @@ class Model:
     def arrive(self) -> None:
         """Let arrive what is due, the first due first; a bank that is asked again has done it."""
         for order in sorted(self._due(), key=lambda order: order.due or self.now):
-            stopped = order.payer is not None and self.people[order.payer].frozen and not order.outside
-            if stopped or (not order.outside and self._judge_payee(order)):
+            stopped = order.payer is not None and self.people[order.payer].frozen
+            refusal = "wallet_frozen" if stopped else self._judge_payee(order)
+            if refusal is not None and not order.outside:
+                order.refusal = refusal
                 self._void(order)
             else:
                 self.answer(order, "done")

@@ -62,7 +62,7 @@ async def send_code(
     """Send a code for a change of a person who is held; the one that waits for the same change is dead from now on."""
     by_mail = purpose == _MAIL
     index = context.vault.index("email", to) if by_mail else phone_index(context, to)
-    if purpose not in (_MAIL, "new_phone"):
+    if purpose not in _ELSEWHERE:
         await require_own_phone(context, connection, user_id)
     await brakes.check_phone_codes(context, connection, index, now)
     mine = (challenges.c.user_id == user_id) & (challenges.c.purpose == purpose)

@@ -1,19 +1,18 @@
 """The till: accounts, a double-entry ledger in integer fen, orders confirmed by bound codes. Usable without the bot.
 
-Everything public is named here: ``async with Wallet.open(url) as wallet:``, then typed commands. The codes of all refusals,
+Everything public is named here, and explained on one page in docs/wallet.md: ``async with Wallet.open(url) as wallet:``, then
+typed commands. The codes of all refusals,
 with their facts, stand in ``wallet_service.errors``; demo data in ``wallet_service.demo``.
 """
 
 from wallet_service import errors
 from wallet_service.commands import Pay, PayBill, TopUp, Transfer, Withdraw
-from wallet_service.context import SHANGHAI, CodeLimit, LoginLimit
+from wallet_service.context import CodeLimit, LoginLimit
 from wallet_service.database import Database
 from wallet_service.environment import close_environment, from_environment
 from wallet_service.errors import ConfigurationError, LedgerFault, SchemaError, WalletError
-from wallet_service.masks import mask_name, mask_phone
 from wallet_service.migrations import migrate
-from wallet_service.money import MAX_AMOUNT, Fen
-from wallet_service.numbers import is_phone, is_wallet_number
+from wallet_service.money import Fen
 from wallet_service.outside import Answer, Errand, Outside
 from wallet_service.outside_http import Endpoint, connect_channels, read_endpoints
 from wallet_service.passwords import PasswordCost
@@ -53,10 +52,8 @@ from wallet_service.wallet import Wallet
 from wallet_service.ways import WAYS
 
 __all__ = [
-    "MAX_AMOUNT",
     "RECORD_COLUMNS",
     "ROTATION_KEEP",
-    "SHANGHAI",
     "WAYS",
     "Allowance",
     "Answer",
@@ -113,10 +110,6 @@ __all__ = [
     "connect_channels",
     "errors",
     "from_environment",
-    "is_phone",
-    "is_wallet_number",
-    "mask_name",
-    "mask_phone",
     "migrate",
     "packaged_profiles",
     "read_endpoints",

@@ -43,8 +43,10 @@ from PIL import Image
 from bot.app import App
 from bot.demo import demo_user
 from tests.conftest import Clock
-from wallet_service import SHANGHAI, Fen, Transfer, mask_phone
+from wallet_service import Fen, Transfer
+from wallet_service.context import SHANGHAI
 from wallet_service.keys import hotp
+from wallet_service.masks import mask_phone
 
 _TURNS = {
     *("user", "code", "press", "press_old", "image", "again", "later", "agent", "balance", "phone"),

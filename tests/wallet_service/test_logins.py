@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from wallet_service import SHANGHAI
+from wallet_service.context import SHANGHAI
 
 DATABASES = ("sqlite", "postgresql")
 

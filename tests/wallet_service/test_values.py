@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wallet_service import Fen, Period, Transfer, WalletError, is_phone, is_wallet_number, mask_name, mask_phone
+from wallet_service import Fen, Period, Transfer, WalletError
 from wallet_service.codes import order_text, typed_code
 from wallet_service.errors import ConfigurationError
 from wallet_service.keys import Keys, hotp
 from wallet_service.limits import Spending
-from wallet_service.numbers import new_wallet_number, plain_digits
+from wallet_service.masks import mask_name, mask_phone
+from wallet_service.numbers import is_phone, is_wallet_number, new_wallet_number, plain_digits
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -18,6 +19,8 @@ import pytest
 from bot.cli import main
 from tests.bot.talk import WANG
 from tests.conftest import SECRET
+from wallet_service import Wallet
+from wallet_service.demo import load
 
 ROOT = Path(__file__).parents[2]
 Done = subprocess.CompletedProcess[str]
@@ -184,6 +187,22 @@ def test_a_database_from_nothing_to_the_first_fault(run: Run, settings: dict[str
     fault = run("ledger", "verify", **settings)
     assert fault.returncode == 1
     assert fault.stdout.startswith("FAULT ")
+
+
+def test_a_missing_witness_is_told(run: Run, settings: dict[str, str], tmp_path: Path) -> None:
+    """With entries in the books and no witness, the check says what it cannot tell; with one, or with no entries, nothing."""
+
+    async def fill() -> None:
+        async with Wallet.open(settings["DATABASE_URL"], secret=settings["SECRET_KEY"]) as wallet:
+            await load(wallet)
+
+    asyncio.run(fill())
+    witness = tmp_path / "real.db.head"
+    assert "witness" not in run("ledger", "verify", **settings).stdout
+    witness.unlink()
+    done = run("ledger", "verify", **settings)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 2), done.stderr
+    assert "ZHANGGUI_LEDGER_WITNESS" in done.stdout
 
 
 def test_the_data_key_is_changed(run: Run, settings: dict[str, str], tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -166,3 +168,22 @@ async def test_a_key_gives_its_result_at_any_time(till, jump) -> None:
     assert await till.propose("王小明", "李娜", 100, key="p") == order
     assert await till.authorize("王小明", order, code, key="a") == posted
     assert await till.held_by("王小明") == 499_900
+
+
+async def test_an_operator_gets_out_of_a_jump_ahead(till) -> None:
+    """What docs/decisions.md says: counted again from the orders, what was paid today and this year stays counted, no more."""
+    await till.transfer("王小明", "李娜", 1_000)
+    before = await rooms(till)
+    right = till.clock.now
+    till.clock.now += timedelta(days=3_650)
+    await till.transfer("王小明", "李娜", 2_000)
+    till.clock.now = right
+    assert (await used(till))[0] == 2_000
+    (block,) = re.findall(r"```sql\n(.*?)```", (Path(__file__).parents[2] / "docs/decisions.md").read_text("utf-8"), re.DOTALL)
+    for statement in block.split(";")[:-1]:
+        await till.sql(statement.replace(":today", "20261120").replace(":year", "2026"))
+    left = await rooms(till)
+    assert left[1:] == before[1:]
+    assert (await used(till))[0] == 1_000
+    assert (await till.wallet.verify()).faults == ()
+    assert (await till.transfer("王小明", "李娜", 500)).status == "posted"

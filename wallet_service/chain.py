@@ -16,26 +16,25 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, ColumnElement, Row, func, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import witness
 from wallet_service.context import Context, Newest
 from wallet_service.errors import LedgerFault, RolledBack
-from wallet_service.schema import accounts, chain_head, entries, links, orders, users
+from wallet_service.schema import Instant, accounts, chain_head, entries, links, orders, users
 from wallet_service.vault import Checked, Sealed
 
 LATE_COMMITS = 10_000  # ids below the highest sealed one in which a transaction may still have been open (PostgreSQL)
-BATCH = 500  # entries a transaction: hashing them must not keep anybody waiting
+BATCH = 1_000  # entries a transaction
+_SLICE = 25  # entries hashed at a stretch: nobody is to wait for more
 START = bytes(32)
-_SHARE = 4.0  # times as long as the last sealing took is rested: postings come first
+_SHARE = 9.0  # times as long as the last sealing took is rested: postings come first
 _RETRY = 1.0  # seconds before sealing is tried again after an error
 _SHOW = 1.0  # seconds at least from one look of the witness to the next
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _debit, _credit = accounts.alias("debit"), accounts.alias("credit")
 _ORDER = ("kind", "actor_id", "payer_id", "payee_id", "amount", "fee", "note", "receipt_no", "created_at")
 _ACCOUNT = ("kind", "city", "user_id", "number", "name")
@@ -45,12 +44,17 @@ _COVERED = (
 )
 
 
-def _as_checked(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Cover what a sealed text says, not how it is sealed now: the data key changes. A bare hash of it could be guessed at."""
-    return type_coerce(column, Checked(column.type.name)) if isinstance(column.type, Sealed) else column
+def _as_hashed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Cover moments as the numbers that they stand as, and what a sealed text says, not how it is sealed now: keys change."""
+    if isinstance(column.type, Sealed):  # a bare hash of it could be guessed at
+        return type_coerce(column, Checked(column.type.name))
+    return type_coerce(column, BigInteger) if isinstance(column.type, Instant) else column
 
 
-CONTENT = (*entries.c, *(_as_checked(table.c[name]).label(label) for table, name, label in _COVERED))
+CONTENT = (
+    *(_as_hashed(column).label(column.name) for column in entries.c),
+    *(_as_hashed(table.c[name]).label(label) for table, name, label in _COVERED),
+)
 FROM_ENTRIES = (
     entries.outerjoin(orders, orders.c.id == entries.c.order_id)
     .outerjoin(_debit, _debit.c.id == entries.c.debit_id)
@@ -60,13 +64,9 @@ _END = select(func.max(links.c.position)).scalar_subquery()
 log = logging.getLogger(__name__)
 
 
-def _plain(value: Any) -> Any:
-    return (value - _EPOCH) // timedelta(milliseconds=1) if isinstance(value, datetime) else value
-
-
 def link_hash(previous: bytes, position: int, content: Iterable[Any]) -> bytes:
     """Hash what stands behind an entry (the values of CONTENT) together with its place and everything before it."""
-    return hashlib.sha256(previous + json.dumps([position, *map(_plain, content)]).encode()).digest()
+    return hashlib.sha256(previous + json.dumps([position, *content]).encode()).digest()
 
 
 def sign_head(context: Context, position: int, watermark: int, head: bytes) -> bytes:
@@ -110,8 +110,8 @@ def unsealed(watermark: int, limit: int, *, late: int = LATE_COMMITS) -> Any:
 
 
 async def _own_head(context: Context, connection: AsyncConnection) -> Row[Any]:
-    """Give the head to add to, locked, or raise why it is not the one that was left there."""
-    head = (await connection.execute(select(chain_head).with_for_update())).one_or_none()
+    """Give the head to add to, or raise why it is not the one that was left there."""
+    head = (await connection.execute(select(chain_head))).one_or_none()
     if head is None:
         raise LedgerFault("the signed head of the chain is missing")
     if not is_signed(context, head):
@@ -128,38 +128,45 @@ async def _own_head(context: Context, connection: AsyncConnection) -> Row[Any]:
     return head
 
 
-async def seal_on(context: Context, connection: AsyncConnection, limit: int = BATCH) -> Newest:
-    """Chain up to ``limit`` entries inside a transaction and sign the new head, which is given."""
-    head = await _own_head(context, connection)
-    position, watermark, previous = head.position, head.watermark, head.hash
-    late = 0 if context.database.is_sqlite else LATE_COMMITS  # SQLite has one writer: its ids are in the order of commits
-    rows = (await connection.execute(unsealed(watermark, limit, late=late))).all()
-    if not rows:
-        return Newest(position, previous)
-    chained = []
-    for row in rows:
-        position += 1
-        previous = link_hash(previous, position, row)
-        watermark = max(watermark, row.id)
-        chained.append({"position": position, "entry_id": row.id, "hash": previous})
-    await connection.execute(insert(links), chained)
-    signature = sign_head(context, position, watermark, previous)
-    values = {"position": position, "watermark": watermark, "hash": previous, "signature": signature}
-    await connection.execute(update(chain_head).values(**values))
-    return Newest(position, previous)
-
-
 async def seal(context: Context) -> int:
     """Chain everything that is posted and not chained yet; give how many entries that were."""
     total = 0
     while True:
-        async with context.database.write() as connection:
-            head = await seal_on(context, connection)
-        count = head.position - context.newest.position
-        context.newest.see(head)
-        total += count
-        if count < BATCH:
+        async with context.database.snapshot() as connection:
+            head = await _own_head(context, connection)
+            late = 0 if context.database.is_sqlite else LATE_COMMITS  # SQLite's ids are in the order of commits
+            rows = (await connection.execute(unsealed(head.watermark, BATCH, late=late))).all()
+        if not rows:
             return total
+        if await _add(context, head, await _chained(head, rows), max(head.watermark, *(row.id for row in rows))):
+            total += len(rows)
+            if len(rows) < BATCH:
+                return total
+
+
+async def _chained(head: Row[Any], rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """Make the links of entries, outside of any transaction and giving way to whoever waits."""
+    previous, chained = head.hash, []
+    for position, row in enumerate(rows, head.position + 1):
+        previous = link_hash(previous, position, row)
+        chained.append({"position": position, "entry_id": row.id, "hash": previous})
+        if position % _SLICE == 0:
+            await asyncio.sleep(0)
+    return chained
+
+
+async def _add(context: Context, head: Row[Any], chained: list[dict[str, Any]], watermark: int) -> bool:
+    """Add links and sign the new head, unless another sealer was faster: its head is not the one that they were made for."""
+    position, end = chained[-1]["position"], chained[-1]["hash"]
+    values = {"position": position, "watermark": watermark, "hash": end}
+    async with context.database.write() as connection:
+        now = (await connection.execute(select(chain_head.c.signature).with_for_update())).scalar_one_or_none()
+        if now != head.signature:
+            return False
+        await connection.execute(insert(links), chained)
+        await connection.execute(update(chain_head).values(signature=sign_head(context, position, watermark, end), **values))
+    context.newest.see(Newest(position, end))
+    return True
 
 
 class Sealer:

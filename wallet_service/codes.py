@@ -21,7 +21,7 @@ _ORDER_FIELDS = ("actor_id", "payer_id", "payee_id", "amount", "fee", "method", 
 
 def order_text(kind: str, order: Mapping[str, Any]) -> str:
     """Spell out what an order's code confirms; the nonce makes it this order and no other of the same content."""
-    return "|".join([kind, *(str(order[name]) for name in _ORDER_FIELDS), order["nonce"].hex()])
+    return "|".join(map(str, (kind, *map(order.__getitem__, _ORDER_FIELDS), order["nonce"].hex())))
 
 
 def is_over(until: datetime, now: datetime, life: timedelta = CODE_LIFE) -> bool:

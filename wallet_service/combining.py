@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors, outages
 from wallet_service.context import Context
-from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, rest_before, restore, shown
+from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, rest_before, restore, shown, written
 from wallet_service.schema import replays
 from wallet_service.sets import Change, pairs
 from wallet_service.sheet import Sheet
@@ -70,12 +70,12 @@ class _Waiting:
     wish: Wish[Any]
     answer: asyncio.Future[Any]
     digest: bytes = b""
+    marks: set[object] = field(init=False)  # what no two transactions may have at once, as far as it is known
 
-    def marks(self) -> set[object]:
-        """Give what no two transactions may have at once: the key, the order and the accounts, as far as they are known."""
+    def __post_init__(self) -> None:
         wish = self.wish
         key = {(wish.scope, wish.key)} if wish.key is not None else set()
-        return {*key, *(("order", order) for order in wish.order_ids()), *wish.account_ids()}
+        self.marks = {*key, *(("order", order) for order in wish.order_ids()), *wish.account_ids()}
 
 
 @dataclass(slots=True)
@@ -89,6 +89,7 @@ class Combiner:
     _queue: deque[_Waiting] = field(default_factory=deque)
     _lanes: set[asyncio.Task[None]] = field(default_factory=set)
     _taken: set[object] = field(default_factory=set)
+    _looking: int = 0  # lanes that are about to look what waits
 
     async def submit(self, wish: Wish[T]) -> T:
         """Have a wish decided; a caller who goes away does not take it back."""
@@ -96,9 +97,9 @@ class Combiner:
         if wish.key is not None:
             waiting.digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
         self._queue.append(waiting)
-        if len(self._lanes) < (1 if self.context.database.is_sqlite else _LANES):
+        if not self._looking and len(self._lanes) < (1 if self.context.database.is_sqlite else _LANES):
             self._lanes.add(asyncio.create_task(self._run(), name="wallet-combiner"))
-        result: T = await asyncio.shield(waiting.answer)
+        result: T = await waiting.answer
         return result
 
     async def close(self) -> None:
@@ -115,14 +116,22 @@ class Combiner:
                         while batch:
                             await self._settle(batch, begin)
                             self._leave(batch)
-                            await asyncio.sleep(0)  # who was answered may have their next wish: it needs no new connection
-                            await asyncio.sleep(0)
-                            batch = self._batch()
+                            batch = await self._next()
                 except Exception as fault:
                     await self._each(batch, fault)
                     self._leave(batch)
         finally:  # in the very step in which nothing waited: who comes after it must not count on this lane
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _next(self) -> list[_Waiting]:
+        """Take the next batch: whoever was answered just now may have their next wish, and it needs no other lane."""
+        self._looking += 1
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        finally:
+            self._looking -= 1
+        return self._batch()
 
     def _batch(self) -> list[_Waiting]:
         """Take what waits and meets nothing that is under way; of one key only the first: the second must find its outcome."""
@@ -131,7 +140,7 @@ class Combiner:
         under_way, keys = frozenset(self._taken), set[object]()
         while self._queue and len(batch) < MOST:
             waiting = self._queue.popleft()
-            marks, key = waiting.marks(), (waiting.wish.scope, waiting.wish.key)
+            marks, key = waiting.marks, (waiting.wish.scope, waiting.wish.key)
             if not under_way.isdisjoint(marks) or (waiting.wish.key is not None and key in keys):
                 later.append(waiting)
                 continue
@@ -143,7 +152,7 @@ class Combiner:
 
     def _leave(self, batch: list[_Waiting]) -> None:
         for waiting in batch:
-            self._taken -= waiting.marks()
+            self._taken -= waiting.marks
 
     async def _each(self, batch: list[_Waiting], fault: Exception) -> None:
         """Take the wishes of a batch that failed one by one, on a new connection: only the one that cannot be done fails."""
@@ -220,7 +229,7 @@ async def _transact(context: Context, batch: list[_Waiting], begin: Begin, *, fr
             answers.append(answer)
             if wish.key is not None:
                 row = {"scope": wish.scope, "key": wish.key, "digest": waiting.digest}
-                kept.append({**row, "outcome": json.dumps(outcome), "created_at": sheet.now})
+                kept.append({**row, "outcome": written(outcome), "created_at": sheet.now})
         await sheet.write(connection, Change(replays, kept))
     return answers
 

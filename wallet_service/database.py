@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import re
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -25,7 +24,7 @@ from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from wallet_service import driver, outages
+from wallet_service import direct, driver, outages
 from wallet_service.errors import ConfigurationError
 from wallet_service.vault import Vault, refusing
 
@@ -35,6 +34,7 @@ BUSY_TIMEOUT = 5000  # ms that a writer waits for another process
 _PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 READERS = 4  # pooled read connections
 CONNECT_TIMEOUT = 5  # seconds until a server that does not answer counts as away
+CONNECTIONS = 20  # pooled to a PostgreSQL server: opening one costs more than what is mostly done on it
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT}",
     "PRAGMA journal_mode = WAL",
@@ -42,7 +42,6 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA recursive_triggers = ON",  # else INSERT OR REPLACE could delete an entry unseen
 )
-_VALUE = re.compile(r"((?:argument \$\d+|for type [\w ]+)(?=:)|(?=\n)).*", re.DOTALL)  # from here on an error quotes values
 
 
 def parse_url(url: str) -> URL:
@@ -98,12 +97,10 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _forget_values(context: ExceptionContext) -> None:
-    """Cut an error down to what failed: PostgreSQL adds the failing row or argument, and an error may end in a log."""
+    """Cut an error down before it is raised: it may end in a log."""
     for error in (context.original_exception, context.original_exception.__cause__, context.sqlalchemy_exception):
         if error is not None:
-            error.args = tuple(_VALUE.sub(r"\1", text) if isinstance(text, str) else text for text in error.args)
-            if isinstance(getattr(error, "detail", None), str):
-                error.detail = None  # type: ignore[attr-defined]
+            direct.without_values(error)
 
 
 class Database:
@@ -124,7 +121,8 @@ class Database:
         """Make the engines for a URL; nothing is opened before the first statement."""
         if url.get_backend_name() != "sqlite":
             options = {"timeout": CONNECT_TIMEOUT, "server_settings": _PLANNING}
-            server = create_async_engine(url, connect_args=options, pool_pre_ping=True, hide_parameters=True)
+            sized = {"pool_size": CONNECTIONS, "pool_pre_ping": True}
+            server = create_async_engine(url, connect_args=options, hide_parameters=True, **sized)
             event.listen(server.sync_engine, "do_connect", _name_server)
             return Database(server)
         if url.database and not url.database.startswith(("file:", ":memory:")):
@@ -196,7 +194,8 @@ class Database:
             yield self.write
             return
         with outages.told():
-            connection = await self._writer.connect()
+            connection = await self._reader.connect()  # in autocommit, so that the transactions can be the driver's own
+            await connection.execution_options(**{direct.OPTION: True})
         try:
             yield lambda: self._begin(connection)
         finally:
@@ -204,8 +203,8 @@ class Database:
 
     @asynccontextmanager
     async def _begin(self, connection: AsyncConnection) -> AsyncIterator[AsyncConnection]:
-        with outages.told() as commit:
-            async with connection.begin():
+        with outages.told() as commit, direct.as_sqlalchemy(plain := direct.driver_of(connection)):
+            async with plain.transaction():
                 yield connection
                 commit.begun = True
 

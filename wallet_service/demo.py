@@ -15,7 +15,6 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.bulk import Movement, insert_rows, post_movements
-from wallet_service.chain import seal_on
 from wallet_service.context import SHANGHAI, Context, day_start
 from wallet_service.ledger import new_account
 from wallet_service.limits import day_number
@@ -65,8 +64,7 @@ async def load(wallet: Wallet) -> dict[str, int]:
             return found
         crew = await _insert_cast(context, connection, data)
         await post_movements(context, connection, _movements(context, data, crew))
-        while (await seal_on(context, connection)).position > context.newest.position:
-            pass
+    await wallet.seal()
     return {person["name"]: crew.people[person["phone"]] for person in data["people"]}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -59,6 +59,20 @@ class Connection(aiosqlite.Connection):
         except BaseException:
             await asyncio.to_thread(self._thread.join)
             raise
+
+    async def run_all(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
+        """Run statements, each for all of its rows, in one hop to the thread."""
+
+        def run() -> None:
+            for sql, rows in statements:
+                self._conn.executemany(sql, rows)
+
+        await self._execute(run)
+
+    async def fetch(self, sql: str, *parameters: Any) -> list[Any]:
+        """Run a statement and give its rows, in one hop."""
+        found: list[Any] = await self._execute(lambda: self._conn.execute(sql, parameters).fetchall())
+        return found
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         statement = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]

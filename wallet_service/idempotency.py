@@ -40,9 +40,16 @@ _LOST_RACES = ("40001", "40P01", "23505")
 
 
 def _encode(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {name: _encode(getattr(value, name)) for name in value.__dataclass_fields__}
-    return {"$at": value.isoformat()} if isinstance(value, datetime) else value
+    """Write down what JSON does not know."""
+    if isinstance(value, datetime):
+        return {"$at": value.isoformat()}
+    if is_dataclass(value):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    raise TypeError(f"{type(value).__name__} has no place in an outcome")
+
+
+written = json.JSONEncoder(default=_encode).encode  # an outcome as it is kept
+_content = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 def _decode(value: Any) -> Any:
@@ -63,7 +70,7 @@ def restore(outcome: dict[str, Any]) -> Any:
 
 def shown(result: object) -> dict[str, Any]:
     """Write a result down as an outcome."""
-    return {} if result is None else {"view": type(result).__name__, "value": _encode(result)}
+    return {} if result is None else {"view": type(result).__name__, "value": result}
 
 
 def is_lost_race(error: DBAPIError) -> bool:
@@ -91,8 +98,7 @@ def digest_of(context: Context, operation: str, scope: int, key: str, inputs: ob
         raise errors.InvalidKey
     if not isinstance(scope, Scope) and not is_id(scope):
         raise errors.NotLoggedIn
-    content = json.dumps([operation, inputs], separators=(",", ":"), default=str)
-    return context.keys.mac("replay", content.encode())
+    return context.keys.mac("replay", _content([operation, inputs]).encode())
 
 
 async def once(
@@ -147,7 +153,7 @@ async def _attempt(context: Context, scope: int, key: str, digest: bytes, work: 
         except errors.WalletError as error:
             refusal = error
             outcome = {"error": error.code, "facts": error.facts}
-        await connection.execute(update(replays).where(replays.c.id == row_id).values(outcome=json.dumps(outcome)))
+        await connection.execute(update(replays).where(replays.c.id == row_id).values(outcome=written(outcome)))
     if refusal is not None:
         raise refusal
     return result

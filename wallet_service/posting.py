@@ -12,13 +12,14 @@ from typing import Any
 
 from wallet_service import errors
 from wallet_service.codes import confirmation
-from wallet_service.context import SHANGHAI
 from wallet_service.limits import (
     SPENDING,
     Spending,
     check_limits,
     check_static,
     check_uncoded,
+    day_number,
+    day_of,
     needs_second,
     refuse_second,
 )
@@ -123,7 +124,7 @@ def _quota_fee(fees: Mapping[str, Fee], kind: str) -> Fee | None:
 
 def receipt_no(order_id: int, now: datetime) -> str:
     """Give the receipt's number: the day in Asia/Shanghai, then the order's id."""
-    return f"{now.astimezone(SHANGHAI):%Y%m%d}{order_id:010d}"
+    return f"{day_number(day_of(now))}{order_id:010d}"
 
 
 def _count(sheet: Sheet, order: Mapping[str, Any], spending: Spending | None) -> dict[str, Any]:

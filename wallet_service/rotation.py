@@ -101,7 +101,7 @@ async def _walk(context: Context, table: Table, names: Mapping[str, str], head: 
     """
     (row_id,) = table.primary_key.columns
     raw = [type_coerce(table.c[column], LargeBinary) for column in names]
-    old = or_(*(func.substr(column, 1, HEAD) != head for column in raw))
+    old = or_(*((func.substr(column, 1, HEAD) != head) & (func.length(column) > 0) for column in raw))
     new = update(table).where(row_id == bindparam("row"))
     new = new.values({column: bindparam(f"new_{column}", type_=LargeBinary) for column in names})
     found = select(row_id).where(row_id > bindparam("last"), old).order_by(row_id).limit(BATCH)

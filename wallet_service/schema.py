@@ -71,8 +71,11 @@ def _index_of(name: str, **options: Any) -> Column[Any]:
 
 
 _IS_CLOSING = text("status = 'closing'")
+_IS_ASKED = text("outside_no IS NOT NULL")
+_IS_REFUND = text("refunds_id IS NOT NULL")
+_IS_LOGIN = text("challenge_id IS NOT NULL")
 IS_DUE = text("status = 'authorised'")
-PAYS_BILL = text("status IN ('authorised', 'posted')")
+PAYS_BILL = text("bill_id IS NOT NULL AND status IN ('authorised', 'posted')")
 
 data_keys = Table(
     "data_keys",
@@ -225,32 +228,32 @@ orders = Table(
     Column("payer_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("payee_id", Id, ForeignKey("accounts.id"), nullable=False),
     Column("amount", BigInteger, nullable=False),
-    Column("fee", BigInteger, nullable=False),
+    Column("fee", BigInteger, nullable=False, server_default="0"),
     Column("note", Sealed("orders.note"), nullable=False),  # free text: whatever people write, names and phones too
-    Column("method", String(12), nullable=False),  # what it is paid by, and for a merchant's code of which sort that is
+    Column("method", String(12), nullable=False, server_default="balance"),  # what it is paid by; of a merchant's code its sort
     Column("card_id", Id, ForeignKey("cards.id")),
     Column("bill_id", Id, ForeignKey("bills.id")),
-    Column("refunds_id", Id, ForeignKey("orders.id"), index=True),  # the payment that this gives back, or a part of it
-    Column("refunded", BigInteger, nullable=False),  # fen of this order that refunds gave back
-    Column("delay", Integer, nullable=False),  # seconds from confirmation to arrival
+    Column("refunds_id", Id, ForeignKey("orders.id")),  # the payment that this gives back, or a part of it
+    Column("refunded", BigInteger, nullable=False, server_default="0"),  # fen of this order that refunds gave back
+    Column("delay", Integer, nullable=False, server_default="0"),  # seconds from confirmation to arrival
     Column("nonce", LargeBinary(16), nullable=False),
-    Column("counter", Integer, nullable=False),
+    Column("counter", Integer, nullable=False, server_default="0"),
     Column("code_hash", LargeBinary(32)),  # of the waiting code; of a posted order: the proof that it was posted by us as it is
-    Column("tries", Integer, nullable=False),
-    Column("second", String(8), nullable=False),  # the second factor
-    Column("warnings", JSON, nullable=False),  # codes of the risk rules that its payer is shown
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("second", String(8), nullable=False, server_default=""),  # the second factor
+    Column("warnings", JSON, nullable=False, server_default="[]"),  # codes of the risk rules that its payer is shown
     Column("refusal", String(32)),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("authorised_at", Instant),
-    Column("spent_day", Integer, nullable=False),  # yyyymmdd whose limits it counts against, 0 before it does
-    Column("quota_used", BigInteger, nullable=False),  # fen of the free quota that it takes
-    Column("quota_period", Integer, nullable=False),
+    Column("spent_day", Integer, nullable=False, server_default="0"),  # yyyymmdd whose limits it counts against, 0 before it does
+    Column("quota_used", BigInteger, nullable=False, server_default="0"),  # fen of the free quota that it takes
+    Column("quota_period", Integer, nullable=False, server_default="0"),
     Column("due_at", Instant),  # when an authorised order arrives, or the outside channel is asked (again)
-    Column("outside", String(8), nullable=False),  # which channel outside has to do its part
-    Column("outside_no", String(32), unique=True),  # its number there: one order, one number, however often it is asked
-    Column("outside_state", String(8), nullable=False),
-    Column("attempts", Integer, nullable=False),
+    Column("outside", String(8), nullable=False, server_default=""),  # which channel outside has to do its part
+    Column("outside_no", String(32)),  # its number there: one order, one number, however often it is asked
+    Column("outside_state", String(8), nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Column("posted_at", Instant),
     Column("posted_amount", BigInteger),  # may be less than was held
     Column("receipt_no", String(32), unique=True),
@@ -276,6 +279,8 @@ orders = Table(
     Index("ix_orders_due", "due_at", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
     Index("ix_orders_authorised", "payer_id", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
     Index("uq_orders_bill", "bill_id", unique=True, sqlite_where=PAYS_BILL, postgresql_where=PAYS_BILL),  # none is paid twice
+    Index("uq_orders_outside_no", "outside_no", unique=True, sqlite_where=_IS_ASKED, postgresql_where=_IS_ASKED),
+    Index("ix_orders_refunds_id", "refunds_id", sqlite_where=_IS_REFUND, postgresql_where=_IS_REFUND),
     Index(None, "actor_id", "id"),
 )
 
@@ -348,16 +353,16 @@ outbox = Table(
     Column("user_id", Id, ForeignKey("users.id")),
     Column("order_id", Id, ForeignKey("orders.id")),
     Column("challenge_id", Id, ForeignKey("challenges.id")),
-    Column("counter", Integer, nullable=False),
+    Column("counter", Integer, nullable=False, server_default="0"),
     Column("way", String(8), nullable=False, server_default="all"),  # by which it leaves
     Column("to", Sealed("outbox.to")),  # where, if not to where the person is reached now
     Column("facts", SealedJson("outbox.facts"), nullable=False, default=dict),  # what stands nowhere else; no secrets
-    Column("attempts", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Column("due_at", Instant, nullable=False),  # a claim moves it on, so that a crashed sender's notice comes back
     Column("created_at", Instant, nullable=False),
     Index(None, "status", "way", "due_at"),
     Index(None, "user_id", "kind", "created_at"),
-    Index(None, "challenge_id"),
+    Index("ix_outbox_challenge_id", "challenge_id", sqlite_where=_IS_LOGIN, postgresql_where=_IS_LOGIN),
     CheckConstraint("status IN ('waiting', 'sent', 'void')", name="status"),
 )
 

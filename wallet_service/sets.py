@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,12 +17,14 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Select,
+    String,
     Table,
     Text,
     TypeDecorator,
     and_,
     any_,
     bindparam,
+    cast,
     column,
     func,
     insert,
@@ -37,31 +39,60 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
+from wallet_service.direct import fetch, is_direct, run_all
+from wallet_service.schema import Instant
+
 Row = Mapping[str, Any]
 _IN_ADVANCE = 1_000
 _UNIQUE = "23505"
 
 
-class _Ids(TypeDecorator[Sequence[int]]):
-    """Integers as one value: an array for PostgreSQL, JSON text for SQLite."""
+class _Array(TypeDecorator[Sequence[Any]]):
+    """Values as one text: PostgreSQL's for an array, JSON for SQLite. Drivers look long at each element of a list."""
 
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the type that the database takes."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(BigInteger()))
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
 
-    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
-        """Write the integers down."""
-        return f"[{','.join(map(str, value or ()))}]" if dialect.name == "sqlite" else list(value or ())
+    def bind_processor(self, dialect: Dialect) -> Callable[[Sequence[Any] | None], str]:
+        """Give what writes the values down."""
+        impl = self.item.dialect_impl(dialect)
+        to_driver = impl.bind_processor(dialect)
+        opening, closing = "[]" if dialect.name == "sqlite" else "{}"
+        plain = issubclass(impl.python_type, int) or isinstance(self.item, Instant)
+
+        def write(values: Sequence[Any] | None) -> str:
+            given = values or [] if to_driver is None else list(map(to_driver, values or []))
+            elements = str(list(given))[1:-1].replace("None", "NULL") if plain else ",".join(map(_element, given))
+            return f"{opening}{elements}{closing}"
+
+        return write
+
+
+def _element(value: object) -> str:
+    """Write a text or bytes as an element of PostgreSQL's arrays."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def among(wanted: ColumnElement[Any], name: str, *, sqlite: bool) -> ColumnElement[bool]:
     """Give the condition that a column is one of the integers bound as ``name``."""
     if sqlite:
-        return wanted.in_(select(column("value")).select_from(func.json_each(bindparam(name, type_=_Ids()))))
-    return wanted == any_(bindparam(name, type_=_Ids()))
+        return wanted.in_(select(column("value")).select_from(func.json_each(bindparam(name, type_=_Array(BigInteger())))))
+    return wanted == any_(_bound_array(name, BigInteger()))
+
+
+def _bound_array(name: str, item: TypeEngine[Any]) -> ColumnElement[Any]:
+    """Give the array that is bound by a name; texts as they are, so that one that is too long for its column is refused there."""
+    wanted = Text() if isinstance(item, String) else item
+    return cast(bindparam(name, type_=_Array(item)), ARRAY(wanted, dimensions=1))
 
 
 def _array(table: Table, name: str, new: bool) -> str:
@@ -71,7 +102,7 @@ def _array(table: Table, name: str, new: bool) -> str:
 @cache
 def _arrays(table: Table, names: tuple[str, ...], new: bool) -> Any:
     """Give the rows of arrays that are bound by the columns' names, as something to select from."""
-    arrays = [bindparam(_array(table, name, new), type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
+    arrays = [_bound_array(_array(table, name, new), table.c[name].type) for name in names]
     return func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in names), name="given").render_derived()
 
 
@@ -104,29 +135,55 @@ def pairs(
     return _pairs(wanted, first, second, sqlite), given
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Rows to insert, or to be changed where their ``id`` stands; all name the same columns."""
+_ABSENT = object()
 
-    table: Table
-    rows: Sequence[Row]
-    new: bool = True
+
+@cache
+def _defaults(table: Table) -> Mapping[str, Any]:
+    """Give what the database puts into columns that a new row does not name."""
+    return {one.name: _default(one) for one in table.columns}
+
+
+def _default(one: Column[Any]) -> Any:
+    if one.server_default is None:
+        return None if one.nullable else _ABSENT
+    said = str(one.server_default.arg)  # type: ignore[attr-defined]
+    return said if isinstance(one.type, String) else json.loads(said)
+
+
+class Change:
+    """Rows to insert, or to be changed where their ``id`` stands; all name the same columns.
+
+    What every new row leaves as the database would is not written: each column costs, on both sides.
+    """
+
+    def __init__(self, table: Table, rows: Sequence[Row], *, new: bool = True) -> None:
+        self.table, self.new = table, new
+        names: Sequence[str] = tuple(rows[0]) if rows else ()
+        columns = [[row[name] for row in rows] for name in names]
+        if new:
+            absent = _defaults(table)
+            kept = [place for place, name in enumerate(names) if columns[place].count(absent[name]) < len(rows)]
+            names, columns = [names[place] for place in kept], [columns[place] for place in kept]
+        self.names, self.columns = tuple(names), columns
 
     @property
     def shape(self) -> tuple[Table, tuple[str, ...], bool]:
         """Give what the statement's text depends on."""
-        return self.table, tuple(self.rows[0]), self.new
+        return self.table, self.names, self.new
 
     def arrays(self) -> dict[str, list[Any]]:
-        """Give the columns' values as PostgreSQL takes them."""
-        return {_array(self.table, name, self.new): [row[name] for row in self.rows] for name in self.rows[0]}
+        """Give the columns' values by the names that they are bound by."""
+        return {_array(self.table, name, self.new): column for name, column in zip(self.names, self.columns, strict=True)}
 
 
 @cache
-def _each(table: Table, names: tuple[str, ...]) -> UpdateBase:
-    """Give the UPDATE of one row, for SQLite, which is quick at repeating it."""
-    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names if name != "id"}
-    return update(table).where(table.c.id == bindparam("new_id")).values(values)
+def _each(table: Table, names: tuple[str, ...], new: bool) -> UpdateBase:
+    """Give the statement for one row, for SQLite, which is quick at repeating it."""
+    given = {name: bindparam(_array(table, name, new), type_=table.c[name].type) for name in names}
+    if new:
+        return insert(table).values(given)
+    return update(table).where(table.c.id == given.pop("id")).values(given)
 
 
 @cache
@@ -143,20 +200,23 @@ def _set(table: Table, names: tuple[str, ...], new: bool) -> Any:
     return update(table).where(table.c.id == given.c.id).values(values).returning(literal(1))
 
 
+async def rows_of(connection: AsyncConnection, statement: Select[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Run a statement that runs all the time, and give its rows by its columns' names."""
+    if is_direct(connection):
+        return await fetch(connection, statement, values)
+    found = await connection.execute(statement, values)
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
 async def write_sets(connection: AsyncConnection, *changes: Change) -> None:
     """Make changes of different tables, in this order, all or none; those without rows are nothing."""
-    wanted = [change for change in changes if change.rows]
-    if connection.dialect.name != "sqlite":
-        if wanted:
-            values = {name: array for change in wanted for name, array in change.arrays().items()}
-            await connection.execute(_all(tuple(change.shape for change in wanted)), values)
-        return
-    for change in wanted:
-        if change.new:
-            await connection.execute(insert(change.table), change.rows)
-        else:
-            rows = [{f"new_{name}": value for name, value in row.items()} for row in change.rows]
-            await connection.execute(_each(change.table, tuple(change.rows[0])), rows)
+    wanted = [change for change in changes if change.names]
+    if connection.dialect.name == "sqlite":
+        await run_all(connection, ((_each(*change.shape), change.arrays()) for change in wanted))
+    elif wanted:
+        values = {name: array for change in wanted for name, array in change.arrays().items()}
+        await rows_of(connection, _all(tuple(change.shape for change in wanted)), values)
 
 
 @dataclass(slots=True)

@@ -13,20 +13,18 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CursorResult, LargeBinary, Select, select, type_coerce, union
+from sqlalchemy import LargeBinary, Select, select, type_coerce, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.context import Context
 from wallet_service.factors import second_factors
-from wallet_service.limits import COUNTERS
 from wallet_service.orders import MUTABLE, order_view
 from wallet_service.outbox import notice_row
 from wallet_service.schema import PAYS_BILL, accounts, cards, entries, orders, outbox, users
-from wallet_service.sets import Change, among, write_sets
+from wallet_service.sets import Change, among, rows_of, write_sets
 from wallet_service.views import Order
 
 _OWNER = ("level", "status", "wrong_codes", "locked_until")
-_ACCOUNT = ("balance", "held", "incoming", *COUNTERS)
 _fees = accounts.alias("fees")
 _payers = accounts.alias("payers")
 
@@ -44,6 +42,7 @@ class Sheet:
     paid_bills: set[int] = field(default_factory=set)  # of those that its orders name, by others
     with_second: set[int] = field(default_factory=set)  # who has a second factor, of those whose orders may have come to need it
     _changed_accounts: set[int] = field(default_factory=set)
+    _account_columns: set[str] = field(default_factory=set)
     _changed_orders: set[int] = field(default_factory=set)
     _changed_users: dict[int, dict[str, Any]] = field(default_factory=dict)
     _new_orders: set[int] = field(default_factory=set)
@@ -53,9 +52,8 @@ class Sheet:
     def move(self, order_id: int, kind: str, *, debit: int, credit: int, amount: int) -> None:
         """Debit one account and credit another by ``amount`` fen."""
         payer, payee = self.accounts[debit], self.accounts[credit]
-        payer["balance"] -= amount
-        payee["balance"] += amount
-        self._changed_accounts |= {debit, credit}
+        self.change_account(debit, balance=payer["balance"] - amount)
+        self.change_account(credit, balance=payee["balance"] + amount)
         self._entries.append(
             {
                 "order_id": order_id,
@@ -70,9 +68,13 @@ class Sheet:
         )
 
     def change_account(self, account_id: int, **columns: Any) -> None:
-        """Set what an account holds back or counts."""
-        self.accounts[account_id].update(columns)
-        self._changed_accounts.add(account_id)
+        """Set what stands on an account, is held back there, or counted."""
+        account = self.accounts[account_id]
+        changed = [name for name, value in columns.items() if account[name] != value]
+        if changed:
+            account.update(columns)
+            self._changed_accounts.add(account_id)
+            self._account_columns.update(changed)
 
     def change_order(self, order_id: int, **columns: Any) -> None:
         """Set what may change of an order."""
@@ -114,22 +116,19 @@ class Sheet:
 
     async def look(self, connection: AsyncConnection, account_ids: Iterable[int]) -> None:
         """Read accounts without locking them: for a judgement that is made again before anything is moved."""
-        found = await connection.execute(
-            _touched(self.context.database.is_sqlite, with_orders=False, lock=False), {"accounts": sorted(set(account_ids))}
-        )
-        self.accounts = _by_id(found)
+        wanted = _touched(self.context.database.is_sqlite, with_orders=False, lock=False)
+        self.accounts = _by_id(await rows_of(connection, wanted, {"accounts": sorted(set(account_ids))}))
 
     async def load(self, connection: AsyncConnection, order_ids: Iterable[int], account_ids: Iterable[int]) -> None:
         """Lock and read orders with the accounts that they touch, and further accounts."""
         sqlite = self.context.database.is_sqlite
         wanted = {"orders": sorted(set(order_ids)), "accounts": sorted(set(account_ids))}
         if wanted["orders"] and not sqlite:
-            await connection.execute(_actors(), {"orders": wanted["orders"]})
-        rows = await connection.execute(_touched(sqlite, with_orders=bool(wanted["orders"]), lock=not sqlite), wanted)
-        self.accounts = _by_id(rows)
+            await rows_of(connection, _actors(), {"orders": wanted["orders"]})
+        touched = _touched(sqlite, with_orders=bool(wanted["orders"]), lock=not sqlite)
+        self.accounts = _by_id(await rows_of(connection, touched, wanted))
         if wanted["orders"]:
-            found = await connection.execute(_orders(sqlite), {"orders": wanted["orders"]})
-            self.orders = _by_id(found)
+            self.orders = _by_id(await rows_of(connection, _orders(sqlite), {"orders": wanted["orders"]}))
             await self._load_means(connection)
             await self._load_seconds(connection)
 
@@ -164,7 +163,7 @@ class Sheet:
             connection,
             Change(orders, [self.orders[order_id] for order_id in sorted(self._new_orders)]),
             Change(orders, _picked(self.orders, changed, MUTABLE), new=False),
-            Change(accounts, _picked(self.accounts, sorted(self._changed_accounts), _ACCOUNT), new=False),
+            Change(accounts, _picked(self.accounts, sorted(self._changed_accounts), sorted(self._account_columns)), new=False),
             Change(entries, self._entries),
             Change(outbox, self._notices),
             Change(users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)], new=False),
@@ -172,10 +171,8 @@ class Sheet:
         )
 
 
-def _by_id(found: CursorResult[Any]) -> dict[int, dict[str, Any]]:
-    """Give the rows, whose first column is their id."""
-    names = tuple(found.keys())
-    return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+def _by_id(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {row["id"]: row for row in rows}
 
 
 def _picked(rows: Mapping[int, Mapping[str, Any]], ids: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Personal data at rest: AES-GCM under data keys that the server's secret wraps, and blind indexes to look them up by.
 
 A sealed value is one byte of format, four that name the data key, twelve of nonce, then ciphertext and tag. The field's name
-is associated data: a value moved to another column does not open. Equal texts seal differently; equality is asked of the index,
-and whatever else would compare what is sealed is refused, since it would find nothing and say nothing.
+is associated data: a value moved to another column does not open. Equal texts seal differently, only an empty one stays empty;
+equality is asked of the index, and whatever else would compare what is sealed is refused, since it would find nothing and say
+nothing.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Vault:
 
     def seal(self, name: str, text: str) -> bytes:
         """Encrypt a text for the field called ``name``."""
+        if not text:
+            return b""
         self.in_use = True
         head, nonce = head_of(self.current), self.random.octets(_NONCE)
         return head + nonce + self.ciphers[self.current].encrypt(nonce, text.encode(), head + name.encode())
@@ -93,6 +96,8 @@ class Vault:
         Raises :class:`UnknownDataKey` for a key that this process has not learned (it looks at once), ``InvalidTag`` for
         what was not sealed for this field.
         """
+        if not sealed:
+            return ""
         head, nonce = sealed[:HEAD], sealed[HEAD : HEAD + _NONCE]
         key_id = int.from_bytes(head[1:], "big")
         cipher = self.ciphers.get(key_id)
@@ -172,12 +177,12 @@ class SealedJson(Sealed):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """Seal the value's JSON text."""
-        return None if value is None else super().process_bind_param(_compact(value), dialect)
+        """Seal the value's JSON text; an empty object has none."""
+        return None if value is None else super().process_bind_param("" if value == {} else _compact(value), dialect)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Open and read it."""
-        return None if value is None else json.loads(super().process_result_value(value, dialect))
+        return None if value is None else json.loads(super().process_result_value(value, dialect) or "{}")
 
 
 def refusing(compiler: type[SQLCompiler]) -> type[SQLCompiler]:

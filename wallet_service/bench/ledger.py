@@ -27,6 +27,7 @@ from wallet_service.wallet import Wallet
 
 _NO_LIMIT = CodeLimit(per_ten_minutes=10**9, per_day=10**9)
 _SECRET = "the benchmark's own passing secret"
+_TURN = 2.5  # seconds of each in one go
 _READS = 500  # balances that are read for their price
 
 Run = Callable[[int, int], Awaitable[None]]
@@ -78,35 +79,52 @@ async def bench_ledger(plan: Plan, *, url: str | None = None) -> list[dict[str, 
     rows = []
     async with _databases(url) as urls:
         for each in urls:
-            async with _own_database(each) as own, Wallet.open(own, secret=_SECRET, code_limit=_NO_LIMIT) as wallet:
-                rows += await _measure(wallet, own, plan)
+            async with (
+                _own_database(each) as own,
+                _own_database(each) as others,  # the reference signs nothing: its rows would not be verified
+                Wallet.open(own, secret=_SECRET, code_limit=_NO_LIMIT) as wallet,
+                Wallet.open(others, secret=_SECRET, working=False) as plain,
+            ):
+                rows += await _measure(wallet, plain, others, plan)
     return rows
 
 
-async def _measure(wallet: Wallet, url: str, plan: Plan) -> list[dict[str, Any]]:
-    town = await build(wallet.context, plan.accounts)
+async def _measure(wallet: Wallet, plain: Wallet, url: str, plan: Plan) -> list[dict[str, Any]]:
+    """Measure postings and the reference by turns, so that both meet the same machine; then the rest."""
+    town, theirs = await build(wallet.context, plan.accounts), await build(plain.context, plan.accounts)
     mark = {"bench": "ledger", "database": "sqlite" if url.startswith("sqlite") else "postgresql", "accounts": plan.accounts}
-    post = _poster(wallet, town, hot=plan.hot)
-    await _clients(_poster(wallet, town, hot=plan.hot), plan.clients, min(plan.seconds, 1.0))  # a warm start for everybody
-    figures = await _clients(post, plan.clients, plan.seconds)
+    post, rounds = _poster(wallet, town, hot=plan.hot), max(1, round(plan.seconds / _TURN))
+    each = plan.seconds / rounds
+    await _clients(post, plan.clients, min(plan.seconds, 1.0))  # a warm start for everybody
+    runs, bases, missing = [], [], ""
+    for _ in range(rounds):
+        runs.append(await _clients(post, plan.clients, each))
+        try:
+            bases.append(await _reference(plain, url, theirs, plan, each))
+        except reference.Missing as reason:
+            missing = str(reason)
     alone = await _clients(post, 1, plan.seconds / 2)
     whole = await _clients(_transferrer(wallet, town), plan.clients, plan.seconds / 2)
     await wallet.seal()
-    verified = (await wallet.verify()).ok  # the reference's rows would not be: it signs nothing
-    ours = {**mark, "what": "posting", "hot": plan.hot, **figures}
-    try:
-        if wallet.database.is_sqlite:
-            base = await reference.naive(wallet.context, town, clients=plan.clients, seconds=plan.seconds, hot=plan.hot)
-            name = "one transaction a transfer"
-        else:
-            base = await reference.pgbench(url, town, clients=plan.clients, seconds=plan.seconds, hot=plan.hot)
-            name = "pgbench"
-    except reference.Missing as reason:
-        ours |= {"reference": str(reason), "verified": verified}
+    ours: dict[str, Any] = {**mark, "what": "posting", "hot": plan.hot, **_figures(plan.clients, *runs)}
+    ours["verified"] = (await wallet.verify()).ok
+    if missing:
+        ours["reference"] = missing
     else:
-        ratio = round(figures["transfers_per_second"] / base, 2)
-        ours |= {"reference": name, "reference_per_second": round(base, 1), "ratio": ratio, "verified": verified}
-    return [ours, {**mark, "what": "posting", "hot": plan.hot, **alone}, {**mark, "what": "transfer with its code", **whole}]
+        base = statistics.mean(bases)
+        ours["reference"] = "one transaction a transfer" if wallet.database.is_sqlite else "pgbench"
+        ours |= {"reference_per_second": round(base, 1), "ratio": round(ours["transfers_per_second"] / base, 2)}
+    return [
+        ours,
+        {**mark, "what": "posting", "hot": plan.hot, **_figures(1, alone)},
+        {**mark, "what": "transfer with its code", **_figures(plan.clients, whole)},
+    ]
+
+
+async def _reference(wallet: Wallet, url: str, town: Town, plan: Plan, seconds: float) -> float:
+    if wallet.database.is_sqlite:
+        return await reference.naive(wallet.context, town, clients=plan.clients, seconds=seconds, hot=plan.hot)
+    return await reference.pgbench(url, town, clients=plan.clients, seconds=seconds, hot=plan.hot)
 
 
 async def bench_scale(plan: Plan, *, url: str | None = None) -> list[dict[str, Any]]:
@@ -128,7 +146,7 @@ async def _price(url: str, size: int, seconds: float) -> dict[str, Any]:
                 await connection.execute(text("ANALYZE"))
         post = _poster(wallet, town, hot=False)
         await _clients(post, 1, 1.0)
-        posting = await _clients(post, 1, seconds)
+        posting = _figures(1, await _clients(post, 1, seconds))
         took = []
         for _ in range(_READS):
             started = time.perf_counter()
@@ -169,8 +187,16 @@ def _transferrer(wallet: Wallet, town: Town) -> Run:
     return transfer
 
 
-async def _clients(run: Run, clients: int, seconds: float) -> dict[str, Any]:
-    """Let clients call one after the other for a while; give rate and latencies."""
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """How long each call took, and all of them together, in seconds."""
+
+    took: list[float]
+    elapsed: float
+
+
+async def _clients(run: Run, clients: int, seconds: float) -> _Measured:
+    """Let clients call one after the other for a while."""
     took: list[float] = []
     begun = uuid4().int % 10**9
     until = time.perf_counter() + seconds
@@ -184,7 +210,12 @@ async def _clients(run: Run, clients: int, seconds: float) -> dict[str, Any]:
 
     started = time.perf_counter()
     await asyncio.gather(*(client(number) for number in range(clients)))
-    elapsed = time.perf_counter() - started
+    return _Measured(took, time.perf_counter() - started)
+
+
+def _figures(clients: int, *runs: _Measured) -> dict[str, Any]:
+    """Give rate and latencies of all runs together."""
+    took, elapsed = [each for run in runs for each in run.took], sum(run.elapsed for run in runs)
     cuts = statistics.quantiles(took, n=100, method="inclusive") if len(took) > 1 else [*took, 0.0][:1] * 99
     return {
         "clients": clients,

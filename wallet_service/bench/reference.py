@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import text
 
@@ -21,20 +22,16 @@ from wallet_service.bench.town import Town
 from wallet_service.context import Context
 from wallet_service.database import parse_url
 
-_ORDER = (
-    "kind, status, actor_id, payer_id, payee_id, amount, fee, note, method, refunded, delay, nonce, counter, code_hash, tries,"
-    " second, warnings, created_at, expires_at, authorised_at, spent_day, quota_used, quota_period, outside, outside_state,"
-    " attempts, posted_at, posted_amount, receipt_no"
+_ORDER = (  # the columns that the till writes; the database knows the others
+    "kind, status, payer_id, payee_id, amount, note, nonce, code_hash, created_at, expires_at, authorised_at, spent_day,"
+    " posted_at, posted_amount, receipt_no"
 )
-_VALUES = (
-    "'{kind}', 'posted', NULL, :a, :b, 1, 0, '', 'balance', 0, 0, {octets}, 0, {octets}, 0, '', '[]', {now}, {now}, {now},"
-    " 20261122, 0, 0, '', '', 0, {now}, 1, {unique}"
-)
+_VALUES = "'{kind}', 'posted', :a, :b, 1, {empty}, {octets}, {octets}, {now}, {now}, {now}, 20261122, {now}, 1, {unique}"
 _REPLAY = "INSERT INTO replays (scope, key, digest, outcome, created_at) VALUES (0, {unique}, {octets}, {octets}, {now})"
 _ENTRY = "INSERT INTO entries (order_id, kind, debit_id, credit_id, amount, debit_balance, credit_balance, at)"
 _NOTICE = (
-    "INSERT INTO outbox (kind, way, status, user_id, order_id, counter, facts, attempts, due_at, created_at)"
-    " VALUES ('money_received', 'all', 'waiting', 1, {order}, 0, '{{}}', 0, {now}, {now})"
+    "INSERT INTO outbox (kind, status, user_id, order_id, facts, due_at, created_at)"
+    " VALUES ('money_received', 'waiting', 1, {order}, {empty}, {now}, {now})"
 )
 
 
@@ -59,6 +56,7 @@ def _script(town: Town, hot: bool) -> str:
         "kind": "pay" if hot else "transfer",
         "now": "1795147200000",
         "octets": "'\\x00112233445566778899aabbccddeeff'",
+        "empty": "''",
         "unique": "'p' || :client_id || '-' || :c",
     }
     payee = f"\\set b {town.shop}" if hot else f"\\set b random({town.accounts[half]}, {town.accounts[-1]})"
@@ -103,7 +101,7 @@ async def pgbench(url: str, town: Town, *, clients: int, seconds: float, hot: bo
     return float(found[1])
 
 
-_LITE = {"now": "1795147200000", "octets": "zeroblob(16)"}
+_LITE = {"now": "1795147200000", "octets": "zeroblob(16)", "empty": "zeroblob(0)"}
 _LITE_UPDATE = text(
     "UPDATE accounts SET balance = balance + CASE id WHEN :a THEN -1 ELSE 1 END,"
     " day = CASE id WHEN :a THEN 20261122 ELSE day END, day_spent = day_spent + (id = :a),"
@@ -118,9 +116,9 @@ async def naive(context: Context, town: Town, *, clients: int, seconds: float, h
     replay = text(_REPLAY.format(unique=":unique", **_LITE))
     order = text(f"INSERT INTO orders ({_ORDER}) VALUES ({_VALUES.format(kind=kind, unique=':unique', **_LITE)}) RETURNING id")
     entry = text(f"{_ENTRY} VALUES (:order_id, '{kind}', :a, :b, 1, :left_a, :left_b, {_LITE['now']})")
-    notice = text(_NOTICE.format(order=":order_id", **_LITE).replace("'{}'", "'[]'"))
+    notice = text(_NOTICE.format(order=":order_id", **_LITE))
     half, until = len(town.accounts) // 2, time.perf_counter() + seconds
-    done = 0
+    run, done = uuid4().hex[:8], 0
 
     async def client(number: int) -> None:
         nonlocal done
@@ -129,7 +127,7 @@ async def naive(context: Context, town: Town, *, clients: int, seconds: float, h
             turn += 1
             payer = town.accounts[random.choice(town.payers)]
             payee = town.shop if hot else town.accounts[random.randrange(half, len(town.accounts))]
-            moved = {"a": payer, "b": payee, "unique": f"n{number}-{turn}"}
+            moved = {"a": payer, "b": payee, "unique": f"{run}-{number}-{turn}"}
             async with context.database.write() as connection:
                 await connection.execute(replay, moved)
                 moved["order_id"] = (await connection.execute(order, moved)).scalar_one()

@@ -374,32 +374,32 @@ def upgrade() -> None:
         sa.Column("payer_id", ID, nullable=False),
         sa.Column("payee_id", ID, nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("fee", sa.BigInteger(), nullable=False),
+        sa.Column("fee", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("note", sa.LargeBinary(), nullable=False),
-        sa.Column("method", sa.String(length=12), nullable=False),
+        sa.Column("method", sa.String(length=12), server_default="balance", nullable=False),
         sa.Column("card_id", ID, nullable=True),
         sa.Column("bill_id", ID, nullable=True),
         sa.Column("refunds_id", ID, nullable=True),
-        sa.Column("refunded", sa.BigInteger(), nullable=False),
-        sa.Column("delay", sa.Integer(), nullable=False),
+        sa.Column("refunded", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("delay", sa.Integer(), server_default="0", nullable=False),
         sa.Column("nonce", sa.LargeBinary(length=16), nullable=False),
-        sa.Column("counter", sa.Integer(), nullable=False),
+        sa.Column("counter", sa.Integer(), server_default="0", nullable=False),
         sa.Column("code_hash", sa.LargeBinary(length=32), nullable=True),
-        sa.Column("tries", sa.Integer(), nullable=False),
-        sa.Column("second", sa.String(length=8), nullable=False),
-        sa.Column("warnings", sa.JSON(), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("second", sa.String(length=8), server_default="", nullable=False),
+        sa.Column("warnings", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("refusal", sa.String(length=32), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("authorised_at", sa.BigInteger(), nullable=True),
-        sa.Column("spent_day", sa.Integer(), nullable=False),
-        sa.Column("quota_used", sa.BigInteger(), nullable=False),
-        sa.Column("quota_period", sa.Integer(), nullable=False),
+        sa.Column("spent_day", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("quota_used", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("quota_period", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
-        sa.Column("outside", sa.String(length=8), nullable=False),
+        sa.Column("outside", sa.String(length=8), server_default="", nullable=False),
         sa.Column("outside_no", sa.String(length=32), nullable=True),
-        sa.Column("outside_state", sa.String(length=8), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("outside_state", sa.String(length=8), server_default="", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("posted_at", sa.BigInteger(), nullable=True),
         sa.Column("posted_amount", sa.BigInteger(), nullable=True),
         sa.Column("receipt_no", sa.String(length=32), nullable=True),
@@ -442,7 +442,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["payer_id"], ["accounts.id"], name=op.f("fk_orders_payer_id")),
         sa.ForeignKeyConstraint(["refunds_id"], ["orders.id"], name=op.f("fk_orders_refunds_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
-        sa.UniqueConstraint("outside_no", name=op.f("uq_orders_outside_no")),
         sa.UniqueConstraint("receipt_no", name=op.f("uq_orders_receipt_no")),
     )
     op.create_index(op.f("ix_orders_actor_id_id"), "orders", ["actor_id", "id"], unique=False)
@@ -462,14 +461,29 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'authorised'"),
         postgresql_where=sa.text("status = 'authorised'"),
     )
-    op.create_index(op.f("ix_orders_refunds_id"), "orders", ["refunds_id"], unique=False)
+    op.create_index(
+        "ix_orders_refunds_id",
+        "orders",
+        ["refunds_id"],
+        unique=False,
+        sqlite_where=sa.text("refunds_id IS NOT NULL"),
+        postgresql_where=sa.text("refunds_id IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_orders_outside_no",
+        "orders",
+        ["outside_no"],
+        unique=True,
+        sqlite_where=sa.text("outside_no IS NOT NULL"),
+        postgresql_where=sa.text("outside_no IS NOT NULL"),
+    )
     op.create_index(
         "uq_orders_bill",
         "orders",
         ["bill_id"],
         unique=True,
-        sqlite_where=sa.text("status IN ('authorised', 'posted')"),
-        postgresql_where=sa.text("status IN ('authorised', 'posted')"),
+        sqlite_where=sa.text("bill_id IS NOT NULL AND status IN ('authorised', 'posted')"),
+        postgresql_where=sa.text("bill_id IS NOT NULL AND status IN ('authorised', 'posted')"),
     )
     op.create_table(
         "decisions",
@@ -516,11 +530,11 @@ def upgrade() -> None:
         sa.Column("user_id", ID, nullable=True),
         sa.Column("order_id", ID, nullable=True),
         sa.Column("challenge_id", ID, nullable=True),
-        sa.Column("counter", sa.Integer(), nullable=False),
+        sa.Column("counter", sa.Integer(), server_default="0", nullable=False),
         sa.Column("way", sa.String(length=8), server_default="all", nullable=False),
         sa.Column("to", sa.LargeBinary(), nullable=True),
         sa.Column("facts", sa.LargeBinary(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("status IN ('waiting', 'sent', 'void')", name=op.f("ck_outbox_status")),
@@ -529,7 +543,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_outbox_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
-    op.create_index(op.f("ix_outbox_challenge_id"), "outbox", ["challenge_id"], unique=False)
+    op.create_index(
+        "ix_outbox_challenge_id",
+        "outbox",
+        ["challenge_id"],
+        unique=False,
+        sqlite_where=sa.text("challenge_id IS NOT NULL"),
+        postgresql_where=sa.text("challenge_id IS NOT NULL"),
+    )
     op.create_index(op.f("ix_outbox_status_way_due_at"), "outbox", ["status", "way", "due_at"], unique=False)
     op.create_index(op.f("ix_outbox_user_id_kind_created_at"), "outbox", ["user_id", "kind", "created_at"], unique=False)
     op.create_table(

@@ -38,7 +38,10 @@ class AccountFace:
         return await self._telling(accounts.start_unfreeze(self._context, user_id, key=key))
 
     async def unfreeze(self, user_id: int, change_id: str, *, key: str, second: str | None = None) -> Person:
-        """Lift the owner's freeze with a proven code, and a ``second`` one (authenticator, recovery) where there is."""
+        """Lift the owner's freeze with a proven code, and a ``second`` one (authenticator, recovery) where there is.
+
+        With nothing but a payment password it is ``second_proof_needed``: the page ``unfreeze`` takes it.
+        """
         return await self._telling(accounts.unfreeze(self._context, user_id, change_id, key=key, second=second))
 
     async def lift_freeze(self, user_id: int, *, agent: str, key: str) -> Person:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import changes, errors
-from wallet_service.checks import is_text
+from wallet_service.checks import check_known, is_text
 from wallet_service.context import SHANGHAI, Context
 from wallet_service.events import happened
 from wallet_service.factors import second_factors
@@ -24,10 +24,8 @@ from wallet_service.views import Change, Person
 
 Row = Mapping[str, Any]
 FreezeBy = Literal["owner", "risk", "agent"]
-_FREEZERS = ("", "owner", "risk", "agent")  # ever harder to lift
+_FREEZERS = ("", *get_args(FreezeBy))  # ever harder to lift
 _LONGEST_NAME = 50
-_LONGEST_EMAIL = 254  # RFC 5321
-_EMAIL = re.compile(r"[^\s@<>(),:;\"\\]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 async def freeze(context: Context, user_id: int, *, key: str, by: FreezeBy = "owner") -> Person:
@@ -35,6 +33,8 @@ async def freeze(context: Context, user_id: int, *, key: str, by: FreezeBy = "ow
 
     No code is asked for: whoever stops money in error loses minutes, whoever cannot stop it loses the money.
     """
+
+    check_known("by", by, get_args(FreezeBy))
 
     async def work(connection: AsyncConnection) -> Person:
         row = await held_user(context, connection, user_id)
@@ -54,26 +54,30 @@ async def start_unfreeze(context: Context, user_id: int, *, key: str) -> Change:
 
     async def work(connection: AsyncConnection) -> Change:
         row = await held_user(context, connection, user_id)
-        _require_own_freeze(row["status"], row["frozen_by"])
+        require_own_freeze(row)
         return await changes.send_code(context, connection, user_id, "unfreeze", row["phone"], context.now())
 
     return await once(context, "start_unfreeze", user_id, key, [], work)
 
 
 async def unfreeze(context: Context, user_id: int, change_id: str, *, key: str, second: str | None = None) -> Person:
-    """Lift the owner's own freeze with a proven code, and with one of the authenticator too where there is one.
+    """Lift the owner's own freeze with a proven code, and with the person's second factor where there is one.
 
-    ``second`` may be a recovery code as well.
+    ``second`` is a code of the authenticator or a recovery code; whoever has only a payment password types it on the page
+    ``unfreeze``.
     """
 
     async def work(connection: AsyncConnection) -> Person:
         row = await held_user(context, connection, user_id)
-        _require_own_freeze(row["status"], row["frozen_by"])
+        require_own_freeze(row)
         proof = await changes.find_proof(context, connection, user_id, "unfreeze", change_id)
-        if "authenticator" in await second_factors(connection, user_id):
+        factors = await second_factors(connection, user_id)
+        if "authenticator" in factors:
             await changes.take_second(context, connection, row, proof, second)
+        elif factors:
+            raise errors.SecondProofNeeded(ways=["password"])
         await changes.set_status(connection, proof["id"], "used")
-        await _thaw(context, connection, user_id, "owner")
+        await thaw(context, connection, user_id, "owner")
         return await person_on(connection, user_id)
 
     return await once(context, "unfreeze", user_id, key, [change_id, second], work)
@@ -86,20 +90,22 @@ async def lift_freeze(context: Context, user_id: int, *, agent: str, key: str) -
         row = await held_user(context, connection, user_id)
         if row["status"] != "frozen":
             raise errors.NotFrozen(status=row["status"])
-        await _thaw(context, connection, user_id, agent)
+        await thaw(context, connection, user_id, agent)
         return await person_on(connection, user_id)
 
     return await once(context, "lift_freeze", user_id, key, [agent], work)
 
 
-def _require_own_freeze(status: str, by: str) -> None:
-    if status != "frozen":
-        raise errors.NotFrozen(status=status)
-    if by != "owner":
-        raise errors.FreezeNeedsPerson(by=by or "agent")
+def require_own_freeze(person: Row) -> None:
+    """Refuse to lift what is no freeze, or not the owner's own."""
+    if person["status"] != "frozen":
+        raise errors.NotFrozen(status=person["status"])
+    if person["frozen_by"] != "owner":
+        raise errors.FreezeNeedsPerson(by=person["frozen_by"] or "agent")
 
 
-async def _thaw(context: Context, connection: AsyncConnection, user_id: int, by: str) -> None:
+async def thaw(context: Context, connection: AsyncConnection, user_id: int, by: str) -> None:
+    """Let a person who is held pay again, and tell them by whom."""
     await change_user(connection, user_id, status="active", frozen_by="")
     await happened(connection, user_id, "wallet_unfrozen", context.now(), by=by)
 
@@ -110,8 +116,7 @@ async def raise_level(context: Context, user_id: int, level: int, *, name: str, 
     One identity, one account: the number is known by its blind index. A later level must be for the same identity.
     """
     plain, called = _identity(context.now(), name, id_number)
-    if level not in (1, 2, 3):
-        raise ValueError(level)
+    check_known("level", level, (1, 2, 3))
 
     async def work(connection: AsyncConnection) -> Person:
         row = await held_user(context, connection, user_id)

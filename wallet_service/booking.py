@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wallet_service import errors
-from wallet_service.checks import checked_note, is_id
+from wallet_service.checks import check_known, checked_note, is_id
 from wallet_service.codes import CODE_LIFE
 from wallet_service.combining import Wish
 from wallet_service.idempotency import Scope
@@ -21,6 +21,7 @@ from wallet_service.sheet import Sheet
 from wallet_service.views import Booked
 
 REFUNDABLE = ("pay", "bill")
+BOOKABLE = ("transfer", "pay", "top_up", "withdraw", "bill", "settle")  # kinds of orders that refund no other
 
 
 def _new(sheet: Sheet, order_id: int, **columns: Any) -> dict[str, Any]:
@@ -142,6 +143,7 @@ class Capture(Wish[Booked]):
 
 def book(kind: str, payer: int, payee: int, amount: object, note: str, key: str) -> Book:
     """Give the wish to move money between two accounts."""
+    check_known("kind", kind, BOOKABLE)
     if not is_id(payer) or not is_id(payee):
         raise errors.PayeeNotFound
     return Book(kind, payer, payee, checked_amount(amount), checked_note(note), key)

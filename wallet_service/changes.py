@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, errors
-from wallet_service.checks import is_text
+from wallet_service.checks import check_known, is_text
 from wallet_service.codes import CHANGE_CODE, CODE_LIFE, TRIES, change_text, is_over, typed_code
 from wallet_service.context import Context
 from wallet_service.factors import find_second, spend_second
@@ -43,9 +43,8 @@ _AT_HAND = (  # changes kept still until the transaction ends, without those who
 
 
 async def start_change(context: Context, user_id: int, purpose: Purpose, *, key: str) -> Change:
-    """Send the code that proves a change to the person's own phone; ValueError for what is not proven there."""
-    if purpose not in PURPOSES or purpose in _ELSEWHERE:
-        raise ValueError(f"{purpose!r} is no change that a person's own phone proves")
+    """Send the code that proves a change to the person's own phone; ``invalid_argument`` for what is not proven there."""
+    check_known("purpose", purpose, [known for known in PURPOSES if known not in _ELSEWHERE])
 
     async def work(connection: AsyncConnection) -> Change:
         now = context.now()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeGuard
 
-from wallet_service.errors import InvalidNote
+from wallet_service.errors import InvalidArgument, InvalidNote
 
 LONGEST_NOTE = 100  # characters
 _BIGGEST_ID = 2**63 - 1
@@ -24,6 +25,19 @@ def is_text(value: object) -> TypeGuard[str]:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def check_known(argument: str, value: object, known: Sequence[object]) -> None:
+    """Refuse what is none of a few known values; what only equals one, as True does 1, is none of them."""
+    if not any(type(value) is type(each) and value == each for each in known):
+        raise InvalidArgument(argument=argument)
+
+
+def checked_limit(limit: object, most: int) -> int:
+    """Give how many rows are wanted at most, 0 to ``most``, or refuse what is no whole number."""
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        raise InvalidArgument(argument="limit")
+    return max(0, min(limit, most))
 
 
 def checked_note(note: object) -> str:

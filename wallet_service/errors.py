@@ -12,6 +12,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | invalid_key | | a key that is empty, longer than 255 characters or no text that can be kept |
 | invalid_note | limit | the note is longer than ``limit`` characters, or no text |
 | invalid_hints | | the hints of fraud are no tuple of names that the risk rules know |
+| invalid_argument | argument | a caller's mistake with what no person says: a kind, a purpose, a count (a ``ValueError`` too) |
 | unknown_city | city | no profile of that name |
 | service_unavailable | unknown | the database is away or cannot write; ``unknown``: nobody knows whether it was done |
 | key_reused | | the key was used before with other content |
@@ -69,7 +70,7 @@ limit (``verify_identity``, ``bind_card``, ``visit_counter``) or is null when on
 | no_authenticator | | the person has no authenticator |
 | authenticator_there | | the person has an authenticator already |
 | wrong_app_code | | the new authenticator shows another code: it was not set up, or its clock is wrong |
-| second_proof_needed | ways | the change needs one more proof: by one of ``ways`` (old_phone, authenticator, id_number) |
+| second_proof_needed | ways | the change needs one more proof, one of ``ways`` (old_phone, authenticator, id_number, password) |
 | not_closing | | there is no closing to call off |
 | closing_obstructed | obstacles | the account cannot be closed yet; each has ``kind``, ``city``, ``amount`` (fen) and ``count`` |
 | not_frozen | status | there is no freeze to lift |
@@ -145,6 +146,12 @@ class InvalidHints(WalletError):
     """The hints of fraud are no tuple of names that the risk rules know."""
 
     code = "invalid_hints"
+
+
+class InvalidArgument(WalletError, ValueError):
+    """A caller's mistake with what no person says: a kind, a purpose, a count."""
+
+    code = "invalid_argument"
 
 
 class UnknownCity(WalletError):
@@ -461,7 +468,7 @@ class CardNotFound(WalletError):
 
 
 class BillNotFound(WalletError):
-    """No such bill."""
+    """No such bill of a household whose customer number the person gave."""
 
     code = "bill_not_found"
 

@@ -29,7 +29,7 @@ class FactorFace:
             self._notices.set()  # a lock is told too
 
     async def ticket(self, user_id: int, purpose: tickets.TicketPurpose, *, key: str, order_id: int | None = None) -> Ticket:
-        """Make the ticket of a one-time page, ``enter_password`` for an order; ValueError for what is no such page."""
+        """Make the ticket of a one-time page, ``enter_password`` for an order; ``invalid_argument`` for what is no such page."""
         return await tickets.ticket(self._context, user_id, purpose, key=key, order_id=order_id)
 
     def ticket_token(self, ticket_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import String, bindparam, literal_column
 
-from wallet_service.checks import is_id
+from wallet_service.checks import checked_limit, is_id
 from wallet_service.context import Context
 from wallet_service.orders import ORDER_ROWS, PAYER, order_view
 from wallet_service.profile import profile_of
@@ -51,7 +51,7 @@ async def transfers(context: Context, user_id: int, limit: int, *, city: str | N
     """Give a person's last transfers (of one city's wallet), newest first; a proposal that was cancelled is none."""
     if city is not None:
         profile_of(context.profiles, city)
-    return await _orders(context, _TRANSFERS, user_id, {"city": city, "count": max(1, min(limit, MOST))})
+    return await _orders(context, _TRANSFERS, user_id, {"city": city, "count": max(1, checked_limit(limit, MOST))})
 
 
 async def _orders(context: Context, statement: Any, user_id: int, asked: dict[str, Any]) -> tuple[Order, ...]:

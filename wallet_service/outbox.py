@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Select, String, bindparam, case, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from wallet_service.checks import is_id
+from wallet_service.checks import checked_limit, is_id
 from wallet_service.codes import CHANGE_CODE, LOGIN_CODE, ORDER_CODE, change_text, is_over, login_text, order_text
 from wallet_service.context import Context
 from wallet_service.integrity import UNREADABLE, agrees, tolerant
@@ -161,7 +161,7 @@ async def claim_notices(context: Context, limit: int, way: str | None) -> tuple[
     now = context.now()
     ways = WAYS if way is None else tuple(known for known in WAYS if known == way)
     unsplit = (_WHOLE,) if WAYS[0] in ways else ()
-    due = {"now": now, "count": max(0, min(limit, _MOST))}
+    due = {"now": now, "count": checked_limit(limit, _MOST)}
     async with context.database.read() as connection:
         if (await connection.execute(_DUE, {**due, "ways": ways + unsplit, "count": 1})).first() is None:
             return ()

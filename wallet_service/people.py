@@ -16,6 +16,7 @@ from wallet_service.context import Context
 from wallet_service.integrity import agrees, tolerant
 from wallet_service.masks import mask_email, mask_name, mask_phone
 from wallet_service.numbers import is_phone, is_wallet_number, plain_digits
+from wallet_service.profile import profile_of
 from wallet_service.schema import accounts, contacts, users
 from wallet_service.views import PayeeMatch, Person
 
@@ -95,6 +96,7 @@ async def find_payees(context: Context, user_id: int, text: str, *, city: str) -
     A person with several wallets is paid into the one of the payer's city, else into their default one; a wallet number
     means exactly that wallet. Names are looked for among the user's contacts only: whole ones first, then given names.
     """
+    profile_of(context.profiles, city)
     if not is_text(text) or not is_id(user_id):
         return ()
     digits = plain_digits(text)

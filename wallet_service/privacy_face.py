@@ -21,7 +21,7 @@ class PrivacyFace:
     async def reveal(self, user_id: int, field: revealing.Field, *, actor: str, reason: str) -> str:
         """Show one field of a person unmasked to ``actor`` of the house, who may see it as the caller has made sure.
 
-        It is logged for good, with the reason (4-200 characters); the person is not told. ValueError for another field.
+        It is logged for good, with the reason (4-200 characters); the person is not told. ``invalid_argument`` for another field.
         """
         return await revealing.reveal(self._context, user_id, field, actor=actor, reason=reason)
 

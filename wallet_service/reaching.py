@@ -55,7 +55,7 @@ async def change_phone(
     """
     named = {way: given for way, given in proof.items() if given is not None}
     if len(named) > 1:
-        raise ValueError("one proof more, not several")
+        raise errors.InvalidArgument(argument=min(named))
     way, given = next(iter(named.items()), ("", None))
 
     async def work(connection: AsyncConnection) -> Person:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, Select, String, bindparam, func, literal_column, select, union_all
 
 from wallet_service import errors
-from wallet_service.checks import is_id
+from wallet_service.checks import checked_limit, is_id
 from wallet_service.context import Context, day_start
 from wallet_service.masks import mask_name, mask_phone
 from wallet_service.profile import profile_of
@@ -130,7 +130,7 @@ async def history(
         "before": _NO_BOUND if before is None else before,
         "start": start,
         "end": end,
-        "count": max(1, min(limit, MOST_ITEMS)),
+        "count": max(1, checked_limit(limit, MOST_ITEMS)),
     }
     async with context.database.read() as connection:
         rows = (await connection.execute(_HISTORY, asked)).all()

@@ -29,7 +29,7 @@ async def export_records(
     decimals, negative when money left; times are Asia/Shanghai.
     """
     if len(header) != len(COLUMNS):
-        raise ValueError(f"header needs {len(COLUMNS)} names")
+        raise errors.InvalidArgument(argument="header")
     async with context.database.read() as connection:
         person = await person_on(connection, user_id)
     if person.status == "closed":

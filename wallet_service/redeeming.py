@@ -16,6 +16,7 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, changes, errors, factors
+from wallet_service.accounts import thaw
 from wallet_service.codes import TRIES
 from wallet_service.context import Context
 from wallet_service.orders import change_order
@@ -172,6 +173,9 @@ async def _do(
         case "remove_authenticator":
             await factors.remove_authenticator(connection, user_id)
             return (), "authenticator_removed"
+        case "unfreeze":
+            await thaw(context, connection, user_id, "owner")
+            return (), None
         case "new_recovery_codes":
             return await factors.new_recovery_codes(context, connection, user_id), "recovery_codes_renewed"
         case _:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from sqlalchemy import insert, select
 
 from wallet_service import errors
-from wallet_service.checks import is_id, is_text
+from wallet_service.checks import check_known, is_id, is_text
 from wallet_service.context import Context
 from wallet_service.schema import reveals as table
 from wallet_service.schema import users
@@ -20,10 +20,9 @@ _LONGEST_ACTOR = 64
 
 async def reveal(context: Context, user_id: int, field: Field, *, actor: str, reason: str) -> str:
     """Give one field of a person, empty where nothing is known, and note who saw it and why in the same transaction."""
-    if field not in get_args(Field):
-        raise ValueError(f"{field!r} is none of {', '.join(get_args(Field))}")
+    check_known("field", field, get_args(Field))
     if not is_text(actor) or not 1 <= len(actor) <= _LONGEST_ACTOR:
-        raise ValueError("whoever sees personal data has a name")
+        raise errors.InvalidArgument(argument="actor")  # whoever sees personal data has a name
     why = " ".join(reason.split()) if is_text(reason) else ""
     if not SHORTEST <= len(why) <= LONGEST:
         raise errors.ReasonNeeded(shortest=SHORTEST, longest=LONGEST)

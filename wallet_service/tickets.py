@@ -17,7 +17,8 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import brakes, changes, errors, factors
-from wallet_service.checks import is_text
+from wallet_service.accounts import require_own_freeze
+from wallet_service.checks import check_known, is_text
 from wallet_service.codes import TRIES, is_over
 from wallet_service.context import Context
 from wallet_service.idempotency import once
@@ -28,13 +29,20 @@ from wallet_service.seconds import waiting_order
 from wallet_service.views import Change, Ticket, TicketView
 
 TicketPurpose = Literal[
-    "set_password", "reset_password", "enter_password", "add_authenticator", "remove_authenticator", "new_recovery_codes"
+    "set_password",
+    "reset_password",
+    "enter_password",
+    "add_authenticator",
+    "remove_authenticator",
+    "new_recovery_codes",
+    "unfreeze",
 ]
 TICKET_LIFE = timedelta(minutes=10)
 CODES: Mapping[str, changes.Purpose] = {  # the purposes that may ask for a code by SMS, and what its message calls them
     "set_password": "set_password",
     "reset_password": "reset_password",
     "add_authenticator": "authenticator",
+    "unfreeze": "unfreeze",
 }
 _PERSON = (
     select(users, passwords.c.hash.label("password"), authenticators.c.status.label("authenticator"))
@@ -50,14 +58,16 @@ Row = dict[str, Any]
 def asked(purpose: str, person: Mapping[str, Any]) -> tuple[str, ...]:
     """Name what a page asks for, proofs first; refuse a purpose that makes no sense for the person as they are."""
     has_app, has_password = person["authenticator"] == "active", person["password"] is not None
-    app = ("second",) if has_app else ()
+    app, own_password = ("second",) if has_app else (), ("password",) if has_password else ()
     match purpose:
         case "set_password":
             return ("password", "new") if has_password else ("code", *app, "new")
         case "add_authenticator":
             if has_app:
                 raise errors.AuthenticatorThere
-            return ("code", *(("password",) if has_password else ()), "app_code")
+            return ("code", *own_password, "app_code")
+        case "unfreeze":
+            return ("code", *(app or own_password))
         case "enter_password" | "reset_password":
             if not has_password:
                 raise errors.NoPassword
@@ -74,13 +84,14 @@ def asked(purpose: str, person: Mapping[str, Any]) -> tuple[str, ...]:
 
 async def ticket(context: Context, user_id: int, purpose: TicketPurpose, *, key: str, order_id: int | None = None) -> Ticket:
     """Make the ticket of a page, ``enter_password`` for an order; of one purpose only the newest is good."""
-    if purpose not in get_args(TicketPurpose) or (purpose == "enter_password") != (order_id is not None):
-        raise ValueError(f"no page for {purpose!r} like this")
+    check_known("purpose", purpose, get_args(TicketPurpose))
+    if (purpose == "enter_password") != (order_id is not None):
+        raise errors.InvalidArgument(argument="order_id")
 
     async def work(connection: AsyncConnection) -> Ticket:
         now = context.now()
         await brakes.hold(context, connection, user_id)
-        asked(purpose, await person_on(connection, user_id, now))
+        asked(purpose, await person_on(connection, user_id, purpose, now))
         if order_id is not None:
             await waiting_order(context, connection, user_id, order_id)
         await void_tickets(connection, user_id, now, purpose=purpose)
@@ -153,15 +164,17 @@ async def usable(context: Context, connection: AsyncConnection, token: str) -> t
         raise errors.TicketLocked(tries=TRIES)
     if row["used_at"] is not None or is_over(row["expires_at"], now, TICKET_LIFE):
         raise errors.TicketOver
-    return dict(row), await person_on(connection, row["user_id"], now)
+    return dict(row), await person_on(connection, row["user_id"], row["purpose"], now)
 
 
-async def person_on(connection: AsyncConnection, user_id: int, now: datetime) -> Row:
-    """Read whose factors are to be used or changed; refuse one who is locked, frozen or closed."""
+async def person_on(connection: AsyncConnection, user_id: int, purpose: str, now: datetime) -> Row:
+    """Read whose factors are to be used or changed; refuse one who is locked, closed, or frozen but to be unfrozen."""
     row = (await connection.execute(_PERSON, {"user_id": user_id})).mappings().one_or_none()
     if row is None or row["status"] == "closed":
         raise errors.NotLoggedIn
-    if row["status"] == "frozen":
+    if purpose == "unfreeze":
+        require_own_freeze(dict(row))
+    elif row["status"] == "frozen":
         raise errors.WalletFrozen(city=row["default_city"])
     brakes.check_lock(row["locked_until"], now)
     return dict(row)

@@ -18,7 +18,7 @@ NO_NUMBERS = (True, 1.5, float("nan"), "1", b"1", [1])
 TEXTS = ("", " ", "\x00", "\ud800", "𝟙" * 6, "x" * 100_000)
 # Taken from the house's own code or its operator, or no plain values.
 ELSEWHERE = {"reveal", "wait_for_notices", "rotate_keys", "export_records", "use_ticket"}
-CONSTANTS = {"kind"}  # never a person's words
+KINDS = {"FreezeBy", "changes.Purpose", "tickets.TicketPurpose"}  # texts too, of which few are known
 FITTING: dict[str, dict[str, Any]] = {  # of single methods
     "start_change": {"purpose": "set_password"},
     "ticket": {"purpose": "enter_password"},
@@ -74,8 +74,8 @@ def anything(parameter: inspect.Parameter) -> Any:
 def unfit(name: str, annotation: str) -> tuple[object, ...]:
     """Give what is to be tried in place of an argument with this annotation."""
     if annotation in ("int", "int | None", "Fen"):
-        return NUMBERS if name == "limit" else NUMBERS + NO_NUMBERS
-    return TEXTS if annotation in ("str", "str | None") and name not in CONSTANTS else ()
+        return NUMBERS + NO_NUMBERS
+    return TEXTS if annotation in ("str", "str | None", *KINDS) else ()
 
 
 def methods() -> list[str]:

@@ -8,7 +8,6 @@ import io
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import insert, select, update
 
 from tests.wallet_service.conftest import Till
@@ -185,11 +184,11 @@ async def test_records_open_in_a_spreadsheet(till) -> None:
     assert (await till.wallet.close_check(wang)).exported_at == till.clock.now
 
 
-async def test_a_download_that_broke_off_does_not_count(till) -> None:
+async def test_a_download_that_broke_off_does_not_count(till, refused) -> None:
     """Records are taken along when their last line is."""
     wang = till.ids["王小明"]
     async for _ in till.wallet.export_records(wang, header=HEADER, words=WORDS):
         break
     assert (await till.wallet.close_check(wang)).exported_at is None
-    with pytest.raises(ValueError, match="8 names"):
+    with refused("invalid_argument", argument="header"):
         await anext(till.wallet.export_records(wang, header=("a",), words={}))

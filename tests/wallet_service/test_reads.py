@@ -132,3 +132,9 @@ async def test_a_given_name_finds_its_contact(till) -> None:
     assert [match.phone_masked for match in found] == ["138****0005"]
     for text in ("丰", "%%", "__", "张三"):
         assert await till.wallet.find_payees(till.ids["王小明"], text, city="xiamen") == ()
+
+
+async def test_nobody_is_found_from_a_city_that_is_none(till, refused) -> None:
+    """As with every other question about a city."""
+    with refused("unknown_city", city="nowhere"):
+        await till.wallet.find_payees(till.ids["王小明"], "李娜", city="nowhere")

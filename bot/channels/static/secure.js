@@ -84,7 +84,7 @@ function copies(button, text, word) {
 
 function addField(name) {
   const field = make("div", "field");
-  const label = make("label", "", words[name === "password" && purpose === "enter_password" ? "secure_ask_password_enter" : `secure_ask_${name}`]);
+  const label = make("label", "", words[name === "password" && ["enter_password", "unfreeze"].includes(purpose) ? "secure_ask_password_enter" : `secure_ask_${name}`]);
   const line = make("div", "line");
   const input = Object.assign(make("input"), { id: `field-${name}`, type: "text", spellcheck: false, required: true, ...KINDS[name] });
   input.setAttribute("autocapitalize", "off");

@@ -65,8 +65,8 @@ class _Array(TypeDecorator[Sequence[Any]]):
         plain = issubclass(impl.python_type, int) or isinstance(self.item, Instant)
 
         def write(values: Sequence[Any] | None) -> str:
-            given = values or [] if to_driver is None else list(map(to_driver, values or []))
-            elements = str(list(given))[1:-1].replace("None", "NULL") if plain else ",".join(map(_element, given))
+            given = list(values or () if to_driver is None else map(to_driver, values or ()))
+            elements = json.dumps(given)[1:-1].replace("null", "NULL") if plain else ",".join(map(_element, given))
             return f"{opening}{elements}{closing}"
 
         return write

@@ -153,6 +153,14 @@ class Till:
         )
         return found[0]
 
+    async def share_households(self, name: str) -> None:
+        """Let somebody pay the bills of 王小明's households too."""
+        await self.sql(
+            "INSERT INTO subscriptions (user_id, biller_id, customer_no, customer_index)"
+            " SELECT ?, biller_id, customer_no, customer_index FROM subscriptions WHERE user_id = ?",
+            *(self.ids[name], self.ids["王小明"]),
+        )
+
     async def card(self, kind: str = "debit", name: str = "王小明") -> int:
         """Give the id of somebody's card of a kind."""
         return next(card.id for card in await self.wallet.cards(self.ids[name]) if card.kind == kind)

@@ -40,6 +40,7 @@ async def test_two_hundred_spenders_of_one_balance(till) -> None:
 async def test_one_bill_paid_by_many_at_once(till) -> None:
     """Two people confirm one bill, three times each, at one moment in two processes: one order pays, the others are refused."""
     bill, _, _ = await till.bill()
+    await till.share_households("李娜")
     payers = ["王小明", "李娜", "王小明", "李娜", "王小明", "李娜"]
     orders = [await till.wish(PayBill(till.ids[payer], bill)) for payer in payers]
     codes = [await till.code(order) for order in orders]
@@ -58,6 +59,7 @@ async def test_one_bill_paid_by_many_at_once(till) -> None:
 async def test_a_bill_paid_by_somebody_who_has_not_committed_yet(till, company) -> None:
     """The index that makes a bill be paid once ends the wait for the other one as a refusal; nobody in the batch is harmed."""
     bill, _, _ = await till.bill()
+    await till.share_households("李娜")
     first, second = [await till.wish(PayBill(till.ids[payer], bill)) for payer in ("王小明", "李娜")]
     confirmed = [second, *[await till.propose("李娜", "王小明", 100) for _ in range(company)]]
     codes = [await till.code(order) for order in confirmed]

@@ -53,7 +53,7 @@ def find_amounts(
         for one in found
         if not one.bare
         or _is_foreign(hidden, one, grammar)
-        or _is_money(hidden, one, wanted or (expects == "payee" and _is_alone(hidden, one, grammar)), bool(payees), grammar)
+        or _is_money(hidden, one, wanted or (expects == "payee" and _is_lone_sum(hidden, one, grammar)), bool(payees), grammar)
     ]
     return [replace(_mark_foreign_and_about(hidden, one, grammar), bare=False) for one in money]
 
@@ -226,6 +226,11 @@ def _mark_foreign_and_about(text: str, one: Amount, grammar: AmountGrammar) -> A
     if behind := grammar.about_after.match(text, end):
         end = behind.end()
     return one if (start, end) == (one.start, one.end) else Amount(start, end, None, vague=True)
+
+
+def _is_lone_sum(text: str, one: Amount, grammar: AmountGrammar) -> bool:
+    """Tell whether a number is all that was said, and not as long as a code."""
+    return one.end - one.start < CODE_DIGITS and _is_alone(text, one, grammar)
 
 
 def _is_money(text: str, one: Amount, wanted: bool, paid: bool, grammar: AmountGrammar) -> bool:

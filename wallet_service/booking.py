@@ -13,7 +13,7 @@ from wallet_service import errors
 from wallet_service.checks import check_known, checked_note, is_id
 from wallet_service.codes import CODE_LIFE
 from wallet_service.combining import Wish
-from wallet_service.idempotency import Scope
+from wallet_service.idempotency import HOUSE
 from wallet_service.money import checked_amount
 from wallet_service.orders import new_order
 from wallet_service.posting import check_payee, check_payer, post, post_held
@@ -41,7 +41,7 @@ class Book(Wish[Booked]):
     note: str
     key: str
     operation = "book"
-    scope = Scope.HOUSE
+    scope = HOUSE
 
     def inputs(self) -> object:
         """Give all of it."""
@@ -77,7 +77,7 @@ class Refund(Wish[Booked]):
     note: str
     key: str
     operation = "refund"
-    scope = Scope.HOUSE
+    scope = HOUSE
 
     def inputs(self) -> object:
         """Give all of it."""
@@ -119,7 +119,7 @@ class Capture(Wish[Booked]):
     amount: int
     key: str
     operation = "capture"
-    scope = Scope.HOUSE
+    scope = HOUSE
 
     def inputs(self) -> object:
         """Give the order and the amount."""

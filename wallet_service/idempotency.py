@@ -11,7 +11,6 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import is_dataclass
 from datetime import datetime
-from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import select, update
@@ -26,13 +25,12 @@ from wallet_service.schema import replays
 T = TypeVar("T")
 
 
-class Scope(IntEnum):
+class Scope(int):
     """Whose keys are no person's. A caller gives a person's id as a plain int, so these cannot be named from outside."""
 
-    NOBODY = 0  # before log-in
-    HOUSE = -1  # what the house does by itself
 
-
+NOBODY = Scope(0)  # before log-in
+HOUSE = Scope(-1)  # what the house does by itself
 LONGEST_KEY = 255
 ATTEMPTS = 8  # a transaction that lost a race (PostgreSQL: serialisation, deadlock, unique key) is run again this often in all
 _PAUSE = 0.01  # seconds at most before the second attempt, twice as many before each further one

@@ -13,7 +13,7 @@ from wallet_service.brakes import check_login_codes
 from wallet_service.checks import is_text
 from wallet_service.codes import CODE_LIFE, LOGIN_CODE, TRIES, is_over, login_text, typed_code
 from wallet_service.context import Context
-from wallet_service.idempotency import Scope, once
+from wallet_service.idempotency import NOBODY, once
 from wallet_service.ledger import new_account
 from wallet_service.masks import mask_phone
 from wallet_service.numbers import is_phone, new_wallet_number, plain_digits
@@ -55,7 +55,7 @@ async def start_login(context: Context, phone: str, *, key: str, door: str | Non
         await connection.execute(insert(outbox).values(notice_row("login_code", now, challenge_id=challenge_id)))
         return LoginChallenge(context.keys.public_id("login", challenge_id), mask_phone(number), now + CODE_LIFE)
 
-    return await once(context, "start_login", Scope.NOBODY, key, [number], work)
+    return await once(context, "start_login", NOBODY, key, [number], work)
 
 
 async def resend_login_code(context: Context, challenge_id: str, *, key: str) -> LoginChallenge:
@@ -76,7 +76,7 @@ async def resend_login_code(context: Context, challenge_id: str, *, key: str) ->
         await connection.execute(insert(outbox), notice)
         return LoginChallenge(challenge_id, mask_phone(row["phone"]), until)
 
-    return await once(context, "resend_login_code", Scope.NOBODY, key, [challenge_id], work)
+    return await once(context, "resend_login_code", NOBODY, key, [challenge_id], work)
 
 
 def _hash_of(context: Context, phone: str, nonce: bytes, counter: int) -> bytes:
@@ -123,7 +123,7 @@ async def finish_login(context: Context, challenge_id: str, code: str, *, key: s
         await connection.execute(insert(outbox).values(notice_row("logged_in", now, user_id=user.id)))
         return Login(user.id, user.name)
 
-    return await once(context, "finish_login", Scope.NOBODY, key, [challenge_id, code], work)
+    return await once(context, "finish_login", NOBODY, key, [challenge_id, code], work)
 
 
 async def open_account(context: Context, challenge_id: str, *, city: str, key: str) -> Person:
@@ -153,7 +153,7 @@ async def open_account(context: Context, challenge_id: str, *, city: str, key: s
         await _set(connection, row["id"], status="used")
         return await person_on(connection, user_id)
 
-    return await once(context, "open_account", Scope.NOBODY, key, [challenge_id, city], work)
+    return await once(context, "open_account", NOBODY, key, [challenge_id, city], work)
 
 
 async def open_wallet(context: Context, user_id: int, city: str, *, key: str) -> Person:

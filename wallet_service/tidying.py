@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from wallet_service.context import Context
-from wallet_service.idempotency import Scope
+from wallet_service.idempotency import HOUSE
 from wallet_service.schema import outbox, replays, tickets
 
 # What stays, however old: notices that wait, and the keys of the house. A booking or a part of a refund has nothing but its key
 # to keep its repeat from moving the money again; what a person repeats, their order's own state refuses or asks a code for.
-_STAYS: Mapping[Table, ColumnElement[bool]] = {outbox: outbox.c.status == "waiting", replays: replays.c.scope == Scope.HOUSE}
+_STAYS: Mapping[Table, ColumnElement[bool]] = {outbox: outbox.c.status == "waiting", replays: replays.c.scope == HOUSE}
 KEPT = timedelta(days=7)  # an idempotency key is good for a day at least (as Stripe's); the brakes look back two days
 _BATCH = 5_000  # rows a transaction: a writer must not keep the others waiting
 

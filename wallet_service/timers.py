@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from wallet_service import errors
-from wallet_service.booking import require_order
 from wallet_service.combining import Wish
+from wallet_service.orders import require_ids
 from wallet_service.outside import Answer
 from wallet_service.posting import check_payee, post_held, require_active, void
 from wallet_service.sheet import Sheet
@@ -119,4 +119,5 @@ class Recall(Wish[Order]):
 
 def recall(order_id: int, *, actor: int, key: str) -> Recall:
     """Give the wish to call a delayed order back."""
-    return Recall(require_order(order_id), actor, key)
+    require_ids(order_id, actor)
+    return Recall(order_id, actor, key)

@@ -93,9 +93,10 @@ class Combiner:
 
     async def submit(self, wish: Wish[T]) -> T:
         """Have a wish decided; a caller who goes away does not take it back."""
-        waiting = _Waiting(wish, asyncio.get_running_loop().create_future())
-        if wish.key is not None:
-            waiting.digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
+        digest = b""
+        if wish.key is not None:  # first, since a key or a person that cannot be is refused here
+            digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
+        waiting = _Waiting(wish, asyncio.get_running_loop().create_future(), digest)
         self._queue.append(waiting)
         if not self._looking and len(self._lanes) < (1 if self.context.database.is_sqlite else _LANES):
             self._lanes.add(asyncio.create_task(self._run(), name="wallet-combiner"))

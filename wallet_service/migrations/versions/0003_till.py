@@ -41,9 +41,10 @@ _NEXT = {
 
 def _changed(table: str, differs: str) -> str:
     sealed, fixed = _SEALED[table]
+    # what was empty has no head to compare: never true
     newer = f"substr(NEW.{sealed}, 1, 1) = substr(OLD.{sealed}, 1, 1) AND substr(NEW.{sealed}, 1, 5) > substr(OLD.{sealed}, 1, 5)"
     changed = [f"OLD.{column} {differs} NEW.{column}" for column in fixed]
-    return " OR ".join([*changed, f"(OLD.{sealed} {differs} NEW.{sealed} AND ({newer}) IS NOT TRUE)"])  # an empty text has no head
+    return " OR ".join([*changed, f"(OLD.{sealed} {differs} NEW.{sealed} AND ({newer}) IS NOT TRUE)"])
 
 
 def _illegal_change(differs: str) -> str:

@@ -65,7 +65,7 @@ def _script(town: Town, hot: bool) -> str:
 {payee}
 \\set c random(1, 9000000000000000000)
 BEGIN;
-SELECT a.balance, a.held, a.day, a.day_spent, a.year, a.year_spent, u.status, u.level FROM accounts a
+SELECT a.*, u.level, u.status, u.wrong_codes, u.locked_until, u.name, u.phone FROM accounts a
  LEFT JOIN users u ON u.id = a.user_id WHERE a.id IN (:a, :b) ORDER BY a.id FOR NO KEY UPDATE OF a;
 {_REPLAY.format(**sql)};
 INSERT INTO orders ({_ORDER}) VALUES ({_VALUES.format(**sql)}) RETURNING id AS order_id \\gset

@@ -3,6 +3,10 @@
 Each is all or nothing for itself and is answered only after the commit. A refusal touches nobody else; should the transaction
 itself fail, its wishes are taken one by one, so that only the one that cannot be done fails. A wish that finds nobody before it
 starts at once: nothing is ever delayed to gather company.
+
+There are two ways. By locks: rows are locked, read, decided on and written. Ahead (PostgreSQL, for wishes that name no orders):
+rows are decided on as this process knows them, and one statement writes what was decided, unless one of them has changed; while
+it is under way the next batch is decided on the rows as it leaves them. What fails ahead, for whatever reason, goes by locks.
 """
 
 from __future__ import annotations
@@ -11,8 +15,8 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
@@ -21,16 +25,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import errors, outages
 from wallet_service.context import Context
-from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, rest_before, restore, shown, written
+from wallet_service.database import Begin, Line
+from wallet_service.idempotency import ATTEMPTS, Outcome, digest_of, is_lost_race, is_stale, rest_before, restore, shown, written
+from wallet_service.remembered import Remembered
 from wallet_service.schema import replays
-from wallet_service.sets import Change, pairs
+from wallet_service.sets import VERSION, Change, Unlocked, pairs
 from wallet_service.sheet import Sheet
 
 T = TypeVar("T")
-Begin = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 _KEPT = (replays.c.scope, replays.c.key, replays.c.digest, replays.c.outcome)
 MOST = 512  # wishes in one transaction
-_LANES = 2  # transactions at once on PostgreSQL
+_HALVED = 12  # wishes: from here on one half is decided while the other is written
+_WARY = 1.0  # seconds in which all goes by locks, after two batches in a row found their rows changed by somebody else
 
 
 class Wish(ABC, Generic[T]):
@@ -70,26 +76,31 @@ class _Waiting:
     wish: Wish[Any]
     answer: asyncio.Future[Any]
     digest: bytes = b""
-    marks: set[object] = field(init=False)  # what no two transactions may have at once, as far as it is known
 
-    def __post_init__(self) -> None:
-        wish = self.wish
-        key = {(wish.scope, wish.key)} if wish.key is not None else set()
-        self.marks = {*key, *(("order", order) for order in wish.order_ids()), *wish.account_ids()}
+
+@dataclass(slots=True)
+class _Ahead:
+    """A batch that was decided on rows which nobody has locked."""
+
+    batch: list[_Waiting]
+    sheet: Sheet
+    answers: list[Any]
+    changes: Unlocked
+    writing: asyncio.Task[None] | None = None
+    version: int | None = None  # of the rows that it has written
 
 
 @dataclass(slots=True)
 class Combiner:
-    """One queue a process. SQLite has one writer; on PostgreSQL a second transaction starts for what the first does not touch.
-
-    Who waits for an account that is under way is better off in the next transaction, with everybody else who does.
-    """
+    """One queue a process, and one task that works on it while anything waits."""
 
     context: Context
     _queue: deque[_Waiting] = field(default_factory=deque)
-    _lanes: set[asyncio.Task[None]] = field(default_factory=set)
-    _taken: set[object] = field(default_factory=set)
-    _looking: int = 0  # lanes that are about to look what waits
+    _taken: list[_Waiting] = field(default_factory=list)  # from the queue, and not answered yet
+    _task: asyncio.Task[None] | None = None
+    _remembered: Remembered = field(default_factory=Remembered)  # of one run only: what a process rests on grows old
+    _stale: int = 0  # batches in a row whose rows somebody else had changed
+    _wary_until: float = 0.0  # of the loop's clock: until then everything goes by locks
 
     async def submit(self, wish: Wish[T]) -> T:
         """Have a wish decided; a caller who goes away does not take it back."""
@@ -98,62 +109,144 @@ class Combiner:
             digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
         waiting = _Waiting(wish, asyncio.get_running_loop().create_future(), digest)
         self._queue.append(waiting)
-        if not self._looking and len(self._lanes) < (1 if self.context.database.is_sqlite else _LANES):
-            self._lanes.add(asyncio.create_task(self._run(), name="wallet-combiner"))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="wallet-combiner")
         result: T = await waiting.answer
         return result
 
     async def close(self) -> None:
         """Wait until nothing waits any more."""
-        while self._lanes:
-            await asyncio.wait(self._lanes)
+        while self._task is not None:
+            await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         """Settle what waits; after a failure on a connection that is looked at anew."""
         try:
-            while batch := self._batch():
+            while self._queue:
                 try:
-                    async with self.context.database.writing() as begin:
-                        while batch:
-                            await self._settle(batch, begin)
-                            self._leave(batch)
-                            batch = await self._next()
+                    async with self.context.database.writing() as line:
+                        await self._work(line)
                 except Exception as fault:
-                    await self._each(batch, fault)
-                    self._leave(batch)
-        finally:  # in the very step in which nothing waited: who comes after it must not count on this lane
-            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+                    await self._each(self._left() or self._batch(), fault)
+        finally:  # in the very step in which nothing waited: who comes after it must not count on this task
+            self._task, self._remembered = None, Remembered()
 
-    async def _next(self) -> list[_Waiting]:
-        """Take the next batch: whoever was answered just now may have their next wish, and it needs no other lane."""
-        self._looking += 1
+    def _left(self) -> list[_Waiting]:
+        """Give who was taken from the queue and not answered."""
+        self._taken = [waiting for waiting in self._taken if not waiting.answer.done()]
+        return self._taken
+
+    async def _work(self, line: Line) -> None:
+        """Settle one batch after the other; what can be decided ahead is, while the one before it is written."""
+        async with AsyncExitStack() as stack:
+            second: Line | None = None  # to read on while the first writes
+            before: _Ahead | None = None
+
+            async def reading() -> AsyncConnection:
+                nonlocal second
+                if before is not None and second is None:
+                    second = await stack.enter_async_context(self.context.database.writing())
+                return _plain(line if before is None else second or line)
+
+            batch = self._batch()
+            while batch or before is not None:
+                ahead = await self._decide_ahead(batch, line, reading) if self._may_go_ahead(batch) else None
+                if before is not None and not await self._landed(before, line):
+                    before = ahead = None  # the one was settled by locks, the other decided on what has not come to be
+                if ahead is not None:
+                    self._send(ahead, before)  # first of all: the database is not to wait until everybody has their answer
+                if before is not None:
+                    _answer_all(before.batch, before.answers)
+                if batch and ahead is None:
+                    await self._settle(batch, line)
+                before = ahead
+                batch = await self._next(flying=before is not None)
+
+    def _may_go_ahead(self, batch: list[_Waiting]) -> bool:
+        """Tell whether a batch may be decided on rows that nobody has locked."""
+        if not batch or self.context.database.is_sqlite or any(waiting.wish.order_ids() for waiting in batch):
+            return False
+        return asyncio.get_running_loop().time() >= self._wary_until
+
+    async def _decide_ahead(
+        self, batch: list[_Waiting], line: Line, reading: Callable[[], Awaitable[AsyncConnection]]
+    ) -> _Ahead | None:
+        """Decide a batch on rows as they are known; what goes wrong with it will show by locks."""
+        sheet = Sheet(self.context, self.context.now())
+        wanted = {account for waiting in batch for account in waiting.wish.account_ids()}
+        connection = _plain(line)
         try:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        finally:
-            self._looking -= 1
-        return self._batch()
+            sheet.accounts = self._remembered.recall(wanted)
+            unknown = wanted - sheet.accounts.keys()
+            if unknown or not self.context.order_ids.has(sum(waiting.wish.new_orders() for waiting in batch)):
+                connection = await reading()
+            if unknown:
+                await sheet.look(connection, unknown)
+            answers, kept = await _decide(self.context, connection, batch, sheet, {})
+            return _Ahead(batch, sheet, answers, sheet.unlocked(_plain(line), kept))
+        except Exception:
+            return None
 
-    def _batch(self) -> list[_Waiting]:
-        """Take what waits and meets nothing that is under way; of one key only the first: the second must find its outcome."""
+    def _send(self, ahead: _Ahead, before: _Ahead | None) -> None:
+        """Have a decided batch written on rows as the one ``before`` it left them."""
+        if before is not None and before.version is not None:
+            ahead.changes.follow(before.version)
+            ahead.sheet.follow(before.version)
+        for row in ahead.sheet.changed_accounts():
+            row[VERSION] = None
+        self._remembered.keep(ahead.sheet.accounts)
+        ahead.writing = asyncio.create_task(self._write(ahead), name="wallet-writing")
+
+    async def _write(self, ahead: _Ahead) -> None:
+        with outages.told() as commit:
+            commit.begun = True  # the statement is its own transaction
+            ahead.version = await ahead.changes.write()
+
+    async def _landed(self, ahead: _Ahead, line: Line) -> bool:
+        """Wait until a batch is written; if somebody was faster settle it by locks, and tell that it was not."""
+        try:
+            await cast("asyncio.Task[None]", ahead.writing)
+        except Exception as fault:
+            self._remembered.forget(ahead.sheet.accounts)
+            if not isinstance(fault, DBAPIError) or not is_lost_race(fault):
+                raise
+            self.context.order_ids.drop_if_taken(fault)
+            if is_stale(fault):
+                self._stale += 1
+                if self._stale > 1:  # somebody else works on the same accounts
+                    self._wary_until = asyncio.get_running_loop().time() + _WARY
+            await self._settle(ahead.batch, line, fresh=False)
+            return False
+        self._stale = 0
+        for row in ahead.sheet.changed_accounts():
+            row[VERSION] = ahead.version
+        return True
+
+    async def _next(self, *, flying: bool) -> list[_Waiting]:
+        """Take the next batch: whoever was answered just now may have their next wish."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return self._batch(flying=flying)
+
+    def _batch(self, *, flying: bool = False) -> list[_Waiting]:
+        """Take what waits; of one key only the first: the second must find its outcome."""
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        under_way, keys = frozenset(self._taken), set[object]()
+        keys: set[object] = {(waiting.wish.scope, waiting.wish.key) for waiting in self._left()}
         while self._queue and len(batch) < MOST:
             waiting = self._queue.popleft()
-            marks, key = waiting.marks, (waiting.wish.scope, waiting.wish.key)
-            if not under_way.isdisjoint(marks) or (waiting.wish.key is not None and key in keys):
+            key = (waiting.wish.scope, waiting.wish.key)
+            if waiting.wish.key is not None and key in keys:
                 later.append(waiting)
                 continue
             keys.add(key)
-            self._taken |= marks
             batch.append(waiting)
+        if not flying and len(batch) >= _HALVED and self._may_go_ahead(batch):
+            later = batch[len(batch) // 2 :] + later
+            del batch[len(batch) // 2 :]
         self._queue.extendleft(reversed(later))
+        self._taken += batch
         return batch
-
-    def _leave(self, batch: list[_Waiting]) -> None:
-        for waiting in batch:
-            self._taken -= waiting.marks
 
     async def _each(self, batch: list[_Waiting], fault: Exception) -> None:
         """Take the wishes of a batch that failed one by one, on a new connection: only the one that cannot be done fails."""
@@ -167,8 +260,8 @@ class Combiner:
             return
         for place, waiting in enumerate(batch):
             try:
-                async with self.context.database.writing() as begin:
-                    await self._settle([waiting], begin)
+                async with self.context.database.writing() as line:
+                    await self._settle([waiting], line)
             except errors.ServiceUnavailable as outage:  # it goes on: nobody's own fault, and each would wait for it anew
                 for other in batch[place:]:
                     _answer(other, errors.ServiceUnavailable(unknown=unknown or outage.facts["unknown"]))
@@ -176,21 +269,32 @@ class Combiner:
             except Exception as own:
                 _answer(waiting, own)
 
-    async def _settle(self, batch: list[_Waiting], begin: Begin) -> None:
-        for waiting, answer in zip(batch, await self._attempts(batch, begin), strict=True):
-            _answer(waiting, answer)
+    async def _settle(self, batch: list[_Waiting], line: Line, *, fresh: bool = True) -> None:
+        """Settle a batch by locks."""
+        _answer_all(batch, await self._attempts(batch, line.begin, fresh))
 
-    async def _attempts(self, batch: list[_Waiting], begin: Begin) -> list[Any]:
+    async def _attempts(self, batch: list[_Waiting], begin: Begin, fresh: bool) -> list[Any]:
         """Decide a batch, at first as if no key were known: one that is breaks the transaction, and is then looked up."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await _transact(self.context, batch, begin, fresh=attempt == 1)
+                keys_are_new = fresh and attempt == 1
+                return await _transact(self.context, batch, begin, fresh=keys_are_new, remembered=self._remembered)
             except DBAPIError as fault:
                 self.context.order_ids.drop_if_taken(fault)
                 if attempt == ATTEMPTS or not is_lost_race(fault):
                     raise
                 await rest_before(self.context, attempt + 1)
         raise AssertionError("unreachable")
+
+
+def _plain(line: Line) -> AsyncConnection:
+    """Give the connection for single statements, which PostgreSQL's lines have."""
+    return cast("AsyncConnection", line.connection)
+
+
+def _answer_all(batch: Sequence[_Waiting], answers: Sequence[Any]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        _answer(waiting, answer)
 
 
 def _answer(waiting: _Waiting, answer: Any) -> None:
@@ -203,8 +307,8 @@ def _answer(waiting: _Waiting, answer: Any) -> None:
         waiting.answer.set_result(answer)
 
 
-async def _transact(context: Context, batch: list[_Waiting], begin: Begin, *, fresh: bool) -> list[Any]:
-    """Decide a batch in one transaction; give each one's result or refusal."""
+async def _transact(context: Context, batch: list[_Waiting], begin: Begin, *, fresh: bool, remembered: Remembered) -> list[Any]:
+    """Decide a batch in one transaction, by locks; give each one's result or refusal."""
     async with begin() as connection:
         known = {} if fresh else await _known(context, connection, batch)
         open_ones = [waiting.wish for waiting in batch if (waiting.wish.scope, waiting.wish.key) not in known]
@@ -214,25 +318,39 @@ async def _transact(context: Context, batch: list[_Waiting], begin: Begin, *, fr
             [order for wish in open_ones for order in wish.order_ids()],
             [account for wish in open_ones for account in wish.account_ids()],
         )
-        ids = iter(await context.order_ids.take(connection, sum(wish.new_orders() for wish in open_ones)))
-        answers: list[Any] = []
-        kept = []
-        for waiting in batch:
-            wish = waiting.wish
-            if (before := known.get((wish.scope, wish.key))) is not None:
-                answers.append(_replayed(before, waiting.digest))
-                continue
-            try:
-                answer: Any = wish.decide(sheet, [next(ids) for _ in range(wish.new_orders())])
-                outcome = shown(answer)
-            except errors.WalletError as refusal:
-                answer, outcome = refusal, {"error": refusal.code, "facts": refusal.facts}
-            answers.append(answer)
-            if wish.key is not None:
-                row = {"scope": wish.scope, "key": wish.key, "digest": waiting.digest}
-                kept.append({**row, "outcome": written(outcome), "created_at": sheet.now})
-        await sheet.write(connection, Change(replays, kept))
+        remembered.forget(sheet.accounts)
+        answers, kept = await _decide(context, connection, batch, sheet, known)
+        await sheet.write(connection, kept)
     return answers
+
+
+async def _decide(
+    context: Context,
+    connection: AsyncConnection,
+    batch: list[_Waiting],
+    sheet: Sheet,
+    known: Mapping[tuple[int, str | None], Outcome],
+) -> tuple[list[Any], Change]:
+    """Decide on a sheet, one wish after the other; give each one's result or refusal, and what is to be kept of their keys."""
+    wished = sum(waiting.wish.new_orders() for waiting in batch if (waiting.wish.scope, waiting.wish.key) not in known)
+    ids = iter(await context.order_ids.take(connection, wished))
+    answers: list[Any] = []
+    kept = []
+    for waiting in batch:
+        wish = waiting.wish
+        if (before := known.get((wish.scope, wish.key))) is not None:
+            answers.append(_replayed(before, waiting.digest))
+            continue
+        try:
+            answer: Any = wish.decide(sheet, [next(ids) for _ in range(wish.new_orders())])
+            outcome = shown(answer)
+        except errors.WalletError as refusal:
+            answer, outcome = refusal, {"error": refusal.code, "facts": refusal.facts}
+        answers.append(answer)
+        if wish.key is not None:
+            row = {"scope": wish.scope, "key": wish.key, "digest": waiting.digest}
+            kept.append({**row, "outcome": written(outcome), "created_at": sheet.now})
+    return answers, Change(replays, kept)
 
 
 async def _known(context: Context, connection: AsyncConnection, batch: list[_Waiting]) -> dict[tuple[int, str | None], Outcome]:

@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,17 @@ def _forget_values(context: ExceptionContext) -> None:
             direct.without_values(error)
 
 
+Begin = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One writer's way in: what begins a transaction and, on PostgreSQL, the connection for single statements in between."""
+
+    begin: Begin
+    connection: AsyncConnection | None = None
+
+
 class Database:
     """Hands out connections: ``read`` for single statements, ``write`` for transactions, ``snapshot`` for long checks."""
 
@@ -188,16 +200,16 @@ class Database:
         driver.let_go()
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[Callable[[], AbstractAsyncContextManager[AsyncConnection]]]:
+    async def writing(self) -> AsyncIterator[Line]:
         """Give what begins one :meth:`write` after another: on PostgreSQL all on one connection, which is looked at once."""
         if self.is_sqlite:
-            yield self.write
+            yield Line(self.write)
             return
         with outages.told():
             connection = await self._reader.connect()  # in autocommit, so that the transactions can be the driver's own
             await connection.execution_options(**{direct.OPTION: True})
         try:
-            yield lambda: self._begin(connection)
+            yield Line(lambda: self._begin(connection), connection)
         finally:
             await connection.close()
 

@@ -72,12 +72,24 @@ def is_direct(connection: AsyncConnection) -> bool:
     return sync is not None and (sync.dialect.name == "sqlite" or bool(sync.get_execution_options().get(OPTION)))
 
 
-async def fetch(connection: AsyncConnection, statement: Select[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Run a statement and give its rows."""
-    compiled, driver = _compiled(statement, connection.dialect), driver_of(connection)
-    with as_sqlalchemy(driver):
-        records = await driver.fetch(compiled.text, *compiled.arguments(values))
-    return [compiled.row(record) for record in records]
+class Prepared:
+    """A statement with its values as the driver takes them; some may be given anew before it is run."""
+
+    def __init__(self, connection: AsyncConnection, statement: Select[Any], values: Mapping[str, Any]) -> None:
+        self._driver, self._compiled = driver_of(connection), _compiled(statement, connection.dialect)
+        self._arguments = self._compiled.arguments(values)
+
+    def renew(self, values: Mapping[str, Any]) -> None:
+        """Give some of the values anew."""
+        for place, (name, process) in enumerate(self._compiled.given):
+            if name in values:
+                self._arguments[place] = values[name] if process is None else process(values[name])
+
+    async def fetch(self) -> list[dict[str, Any]]:
+        """Run it and give its rows."""
+        with as_sqlalchemy(self._driver):
+            records = await self._driver.fetch(self._compiled.text, *self._arguments)
+        return [self._compiled.row(record) for record in records]
 
 
 async def run_all(connection: AsyncConnection, statements: Iterable[tuple[UpdateBase, Mapping[str, Sequence[Any]]]]) -> None:

@@ -34,7 +34,8 @@ HOUSE = Scope(-1)  # what the house does by itself
 LONGEST_KEY = 255
 ATTEMPTS = 8  # a transaction that lost a race (PostgreSQL: serialisation, deadlock, unique key) is run again this often in all
 _PAUSE = 0.01  # seconds at most before the second attempt, twice as many before each further one
-_LOST_RACES = ("40001", "40P01", "23505")
+_STALE = "40001"
+_LOST_RACES = (_STALE, "40P01", "23505")
 
 
 def _encode(value: object) -> object:
@@ -75,6 +76,11 @@ def is_lost_race(error: DBAPIError) -> bool:
     """Tell whether a transaction failed only because another one was faster."""
     known_key = "UNIQUE constraint failed: replays" in str(error.orig)  # as SQLite says what PostgreSQL calls 23505
     return known_key or getattr(error.orig, "sqlstate", None) in _LOST_RACES
+
+
+def is_stale(error: DBAPIError) -> bool:
+    """Tell whether a transaction failed since a row was not as it was read any more (PostgreSQL)."""
+    return getattr(error.orig, "sqlstate", None) == _STALE
 
 
 async def rest_before(context: Context, attempt: int) -> None:

@@ -29,6 +29,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     select,
     update,
 )
@@ -37,14 +38,26 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
-from wallet_service.direct import fetch, is_direct, run_all
+from wallet_service.direct import Prepared, is_direct, run_all
 from wallet_service.schema import Instant
 
 Row = Mapping[str, Any]
 _IN_ADVANCE = 1_000
 _UNIQUE = "23505"
+VERSION = "version"  # what a row is known by on PostgreSQL: the transaction that wrote it last
+
+
+class _Version(UserDefinedType[int]):
+    """PostgreSQL's number of a transaction."""
+
+    cache_ok = True
+    python_type = int
+
+    def get_col_spec(self, **_options: Any) -> str:
+        """Give its name there."""
+        return "XID"
 
 
 class _Array(TypeDecorator[Sequence[Any]]):
@@ -95,15 +108,21 @@ def _bound_array(name: str, item: TypeEngine[Any]) -> ColumnElement[Any]:
     return cast(bindparam(name, type_=_Array(item)), ARRAY(wanted, dimensions=1))
 
 
-def _array(table: Table, name: str, new: bool) -> str:
-    return f"{'new' if new else 'known'}_{table.name}_{name}"
+def version_of(table: Table) -> ColumnElement[int]:
+    """Give the number of the transaction that wrote a row last (PostgreSQL)."""
+    return literal_column(f"{table.name}.xmin", _Version()).label(VERSION)
+
+
+def _array(table: Table, name: str, how: str) -> str:
+    return f"{how}_{table.name}_{name}"
 
 
 @cache
-def _arrays(table: Table, names: tuple[str, ...], new: bool) -> Any:
+def _arrays(table: Table, names: tuple[str, ...], how: str) -> Any:
     """Give the rows of arrays that are bound by the columns' names, as something to select from."""
-    arrays = [_bound_array(_array(table, name, new), table.c[name].type) for name in names]
-    return func.unnest(*arrays).table_valued(*(column(name, table.c[name].type) for name in names), name="given").render_derived()
+    types: dict[str, TypeEngine[Any]] = {name: _Version() if name == VERSION else table.c[name].type for name in names}
+    arrays = [_bound_array(_array(table, name, how), types[name]) for name in names]
+    return func.unnest(*arrays).table_valued(*(column(name, types[name]) for name in names), name="given").render_derived()
 
 
 @cache
@@ -112,7 +131,7 @@ def _pairs(wanted: tuple[Column[Any], ...], first: Column[Any], second: Column[A
         given = func.json_each(bindparam("given", type_=Text)).table_valued("value")
         matches = [match == func.json_extract(given.c.value, f"$[{place}]") for place, match in enumerate((first, second))]
     else:
-        given = _arrays(first.table, (first.name, second.name), False)
+        given = _arrays(first.table, (first.name, second.name), KNOWN)
         matches = [match == given.c[match.name] for match in (first, second)]
     return select(*wanted).select_from(given.join(first.table, and_(*matches)))
 
@@ -130,7 +149,7 @@ def pairs(
         given: dict[str, Any] = {"given": json.dumps(values)}
     else:
         given = {
-            _array(first.table, match.name, False): [value[at] for value in values] for at, match in enumerate((first, second))
+            _array(first.table, match.name, KNOWN): [value[at] for value in values] for at, match in enumerate((first, second))
         }
     return _pairs(wanted, first, second, sqlite), given
 
@@ -151,59 +170,76 @@ def _default(one: Column[Any]) -> Any:
     return said if isinstance(one.type, String) else json.loads(said)
 
 
+NEW, KNOWN, SAME = "new", "known", "same"  # rows to insert, to change, or to find as they were
+
+
 class Change:
     """Rows to insert, or to be changed where their ``id`` stands; all name the same columns.
 
-    What every new row leaves as the database would is not written: each column costs, on both sides.
+    What every new row leaves as the database would is not written: each column costs, on both sides. Where rows name a
+    ``version``, the statement fails as a lost race (40001) unless every one of them still has it, and gives the version that
+    those it wrote have now; rows that are to be the ``SAME`` are looked at only (PostgreSQL).
     """
 
-    def __init__(self, table: Table, rows: Sequence[Row], *, new: bool = True) -> None:
-        self.table, self.new = table, new
+    def __init__(self, table: Table, rows: Sequence[Row], how: str = NEW) -> None:
+        self.table, self.how, self.count = table, how, len(rows)
         names: Sequence[str] = tuple(rows[0]) if rows else ()
         columns = [[row[name] for row in rows] for name in names]
-        if new:
+        if how == NEW:
             absent = _defaults(table)
             kept = [place for place, name in enumerate(names) if columns[place].count(absent[name]) < len(rows)]
             names, columns = [names[place] for place in kept], [columns[place] for place in kept]
         self.names, self.columns = tuple(names), columns
 
     @property
-    def shape(self) -> tuple[Table, tuple[str, ...], bool]:
+    def shape(self) -> tuple[Table, tuple[str, ...], str]:
         """Give what the statement's text depends on."""
-        return self.table, self.names, self.new
+        return self.table, self.names, self.how
 
     def arrays(self) -> dict[str, list[Any]]:
         """Give the columns' values by the names that they are bound by."""
-        return {_array(self.table, name, self.new): column for name, column in zip(self.names, self.columns, strict=True)}
+        return {_array(self.table, name, self.how): column for name, column in zip(self.names, self.columns, strict=True)}
 
 
 @cache
-def _each(table: Table, names: tuple[str, ...], new: bool) -> UpdateBase:
+def _each(table: Table, names: tuple[str, ...], how: str) -> UpdateBase:
     """Give the statement for one row, for SQLite, which is quick at repeating it."""
-    given = {name: bindparam(_array(table, name, new), type_=table.c[name].type) for name in names}
-    if new:
+    given = {name: bindparam(_array(table, name, how), type_=table.c[name].type) for name in names}
+    if how == NEW:
         return insert(table).values(given)
     return update(table).where(table.c.id == given.pop("id")).values(given)
 
 
 @cache
-def _all(shapes: tuple[tuple[Table, tuple[str, ...], bool], ...]) -> Select[Any]:
+def _all(shapes: tuple[tuple[Table, tuple[str, ...], str], ...]) -> Select[Any]:
     """Give one statement that makes every change, for PostgreSQL: one round trip for all of them."""
-    return select(literal(1)).add_cte(*(_set(*shape).cte(f"change_{place}") for place, shape in enumerate(shapes)))
+    changes = {shape: _set(*shape).cte(f"change_{place}") for place, shape in enumerate(shapes) if shape[2] != SAME}
+    kept = [select(func.count()).select_from(changes.get(shape, _same(shape))) for shape in shapes if VERSION in shape[1]]
+    if not kept:
+        return select(literal(1)).add_cte(*changes.values())
+    found = sum((each.scalar_subquery() for each in kept[1:]), kept[0].scalar_subquery())
+    unchanged = func.wallet_unchanged(found, bindparam("versions", type_=BigInteger)).label("unchanged")
+    return select(unchanged, cast(func.pg_current_xact_id(), _Version()).label(VERSION)).add_cte(*changes.values())
 
 
-def _set(table: Table, names: tuple[str, ...], new: bool) -> Any:
-    given = _arrays(table, names, new)
-    if new:
+def _same(shape: tuple[Table, tuple[str, ...], str]) -> Any:
+    table, given = shape[0], _arrays(*shape)
+    return table.join(given, and_(table.c.id == given.c.id, version_of(table).element == given.c[VERSION]))
+
+
+def _set(table: Table, names: tuple[str, ...], how: str) -> Any:
+    given = _arrays(table, names, how)
+    if how == NEW:
         return insert(table).from_select(list(names), select(*given.c), include_defaults=False).returning(literal(1))
-    values = {name: given.c[name] for name in names if name != "id"}
-    return update(table).where(table.c.id == given.c.id).values(values).returning(literal(1))
+    values = {name: given.c[name] for name in names if name not in ("id", VERSION)}
+    changed = update(table).where(table.c.id == given.c.id).values(values).returning(literal(1))
+    return changed.where(version_of(table).element == given.c[VERSION]) if VERSION in names else changed
 
 
 async def rows_of(connection: AsyncConnection, statement: Select[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run a statement that runs all the time, and give its rows by its columns' names."""
     if is_direct(connection):
-        return await fetch(connection, statement, values)
+        return await Prepared(connection, statement, values).fetch()
     found = await connection.execute(statement, values)
     names = tuple(found.keys())
     return [dict(zip(names, row, strict=True)) for row in found]
@@ -215,8 +251,41 @@ async def write_sets(connection: AsyncConnection, *changes: Change) -> None:
     if connection.dialect.name == "sqlite":
         await run_all(connection, ((_each(*change.shape), change.arrays()) for change in wanted))
     elif wanted:
-        values = {name: array for change in wanted for name, array in change.arrays().items()}
-        await rows_of(connection, _all(tuple(change.shape for change in wanted)), values)
+        await rows_of(connection, *_one(wanted))
+
+
+def _one(changes: Sequence[Change]) -> tuple[Select[Any], dict[str, Any]]:
+    values: dict[str, Any] = {name: array for change in changes for name, array in change.arrays().items()}
+    return _all(tuple(change.shape for change in changes)), values
+
+
+class Unlocked:
+    """Changes of rows that nobody has locked, ready to be written at once: none is made unless every row has its version."""
+
+    def __init__(self, connection: AsyncConnection, *changes: Change) -> None:
+        wanted = [change for change in changes if change.names]
+        self._versioned = [change for change in wanted if VERSION in change.names]
+        statement, values = _one(wanted)
+        values["versions"] = sum(change.count for change in self._versioned)
+        self._prepared = Prepared(connection, statement, values)
+
+    def follow(self, version: int) -> None:
+        """Name the version of those rows that had none yet when this was made ready, since they were just being written."""
+        for change in self._versioned:
+            place = change.names.index(VERSION)
+            if None in change.columns[place]:
+                change.columns[place] = [version if known is None else known for known in change.columns[place]]
+                self._prepared.renew({_array(change.table, VERSION, change.how): change.columns[place]})
+
+    async def write(self) -> int | None:
+        """Write it all in one transaction; gives the version of what was written, if any row had to have one."""
+        [row] = await self._prepared.fetch()
+        return row.get(VERSION)
+
+
+@cache
+def _last_id(table: Table) -> Select[Any]:
+    return select(func.coalesce(func.max(table.c.id), 0).label("last"))
 
 
 @dataclass(slots=True)
@@ -231,12 +300,16 @@ class Ids:
         if not count:
             return []
         if connection.dialect.name == "sqlite":
-            last = (await connection.execute(select(func.coalesce(func.max(self.table.c.id), 0)))).scalar_one()
-            return list(range(last + 1, last + 1 + count))
-        if len(self.spare) < count:
+            [row] = await rows_of(connection, _last_id(self.table), {})
+            return list(range(row["last"] + 1, row["last"] + 1 + count))
+        if not self.has(count):
             wanted = select(func.nextval(f"{self.table.name}_id_seq")).select_from(func.generate_series(1, bindparam("count")))
             self.spare.extend((await connection.execute(wanted, {"count": count + _IN_ADVANCE})).scalars())
         return [self.spare.popleft() for _ in range(count)]
+
+    def has(self, count: int) -> bool:
+        """Tell whether so many are at hand."""
+        return len(self.spare) >= count
 
     def drop_if_taken(self, error: DBAPIError) -> None:
         """Drop what was taken in advance if another has it: a server that crashed in that moment may give it away again."""

@@ -2,6 +2,7 @@
 
 Whoever decides about money reads and changes the sheet only, one wish after the other, so that each sees what those before it
 left. Rows are locked in one order, people, then accounts, then orders, each by id: transactions never wait in a circle.
+On PostgreSQL rows may be decided on without being locked: what is written then holds only if each still has its version.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from wallet_service.factors import second_factors
 from wallet_service.orders import MUTABLE, order_view
 from wallet_service.outbox import notice_row
 from wallet_service.schema import PAYS_BILL, accounts, cards, entries, orders, outbox, users
-from wallet_service.sets import Change, among, rows_of, write_sets
+from wallet_service.sets import KNOWN, SAME, VERSION, Change, Unlocked, among, rows_of, version_of, write_sets
 from wallet_service.views import Order
 
 _OWNER = ("level", "status", "wrong_codes", "locked_until")
+OWNER_VERSION = "owner_version"
 _fees = accounts.alias("fees")
 _payers = accounts.alias("payers")
 
@@ -115,9 +117,9 @@ class Sheet:
             self._notices.append(notice_row(kind, self.now, user_id=user_id, order_id=order_id))
 
     async def look(self, connection: AsyncConnection, account_ids: Iterable[int]) -> None:
-        """Read accounts without locking them: for a judgement that is made again before anything is moved."""
+        """Read accounts without locking them: for a judgement that is made again, or holds only if they stay as they are."""
         wanted = _touched(self.context.database.is_sqlite, with_orders=False, lock=False)
-        self.accounts = _by_id(await rows_of(connection, wanted, {"accounts": sorted(set(account_ids))}))
+        self.accounts |= _by_id(await rows_of(connection, wanted, {"accounts": sorted(set(account_ids))}))
 
     async def load(self, connection: AsyncConnection, order_ids: Iterable[int], account_ids: Iterable[int]) -> None:
         """Lock and read orders with the accounts that they touch, and further accounts."""
@@ -157,17 +159,36 @@ class Sheet:
                 self.with_second.add(user_id)
 
     async def write(self, connection: AsyncConnection, *more: Change) -> None:
-        """Write down what was decided, and ``more`` with it."""
+        """Write down what was decided on locked rows, and ``more`` with it."""
+        await write_sets(connection, *self._changes(), *more)
+
+    def unlocked(self, connection: AsyncConnection, *more: Change) -> Unlocked:
+        """Make ready what was decided on rows that nobody has locked, and ``more`` with it."""
+        untouched = _picked(self.accounts, sorted(self.accounts.keys() - self._changed_accounts), (VERSION,))
+        owners = {each["user_id"]: each[OWNER_VERSION] for each in self.accounts.values() if each["user_id"] is not None}
+        same = Change(accounts, untouched, SAME), Change(users, [{"id": one, VERSION: owners[one]} for one in owners], SAME)
+        return Unlocked(connection, *self._changes(VERSION), *more, *same)
+
+    def follow(self, version: int) -> None:
+        """Name the version of those accounts that had none yet when they were copied here."""
+        for row in self.accounts.values():
+            if row[VERSION] is None:
+                row[VERSION] = version
+
+    def changed_accounts(self) -> list[dict[str, Any]]:
+        """Give the accounts that are written, as they are then."""
+        return [self.accounts[account_id] for account_id in self._changed_accounts]
+
+    def _changes(self, *versions: str) -> tuple[Change, ...]:
         changed = sorted(self._changed_orders - self._new_orders)
-        await write_sets(
-            connection,
+        columns = (*sorted(self._account_columns), *versions)
+        return (
             Change(orders, [self.orders[order_id] for order_id in sorted(self._new_orders)]),
-            Change(orders, _picked(self.orders, changed, MUTABLE), new=False),
-            Change(accounts, _picked(self.accounts, sorted(self._changed_accounts), sorted(self._account_columns)), new=False),
+            Change(orders, _picked(self.orders, changed, MUTABLE), KNOWN),
+            Change(accounts, _picked(self.accounts, sorted(self._changed_accounts), columns), KNOWN),
             Change(entries, self._entries),
             Change(outbox, self._notices),
-            Change(users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)], new=False),
-            *more,
+            Change(users, [self._changed_users[user_id] for user_id in sorted(self._changed_users)], KNOWN),
         )
 
 
@@ -191,6 +212,8 @@ def _touched(sqlite: bool, *, with_orders: bool, lock: bool) -> Select[Any]:
     """Read, and lock, the accounts of orders, the fee accounts that they need, and accounts that are named, with their owners."""
     sealed = [type_coerce(users.c[name], LargeBinary).label(f"owner_{name}") for name in ("name", "phone")]  # few are looked at
     columns: list[Any] = [accounts, *(users.c[name] for name in _OWNER), *sealed]
+    if not (sqlite or lock):
+        columns += [version_of(accounts), version_of(users).element.label(OWNER_VERSION)]
     ids: Any = among(accounts.c.id, "accounts", sqlite=sqlite)
     if with_orders:  # a union, since an index serves no OR
         mine = among(orders.c.id, "orders", sqlite=sqlite)

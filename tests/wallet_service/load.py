@@ -27,13 +27,16 @@ class Player:
 
     user: int
     number: str
+    account: int
 
 
 @dataclass
 class Journal:
-    """What processes noted before they died: by key what was proposed, by order what was authorised, with what came of it."""
+    """What processes noted before they died: by key what was proposed and booked, by order what was authorised, with what came
+    of it."""
 
     proposals: dict[str, tuple[int, int, int, int | None]] = field(default_factory=dict)  # payer, payee, fen, order
+    bookings: dict[str, tuple[int, int, int, int | None]] = field(default_factory=dict)
     authorisations: dict[int, tuple[str, str, int, bool]] = field(default_factory=dict)  # key, code, payer, answered
 
     @staticmethod
@@ -42,11 +45,12 @@ class Journal:
         journal = Journal()
         for line in (line for path in paths for line in path.read_text("ascii").splitlines()):
             event, key, *rest = line.split()
-            if event == "propose":
+            if event in ("propose", "book"):
                 payer, payee, amount = map(int, rest)
-                journal.proposals[key] = payer, payee, amount, None
-            elif event == "proposed":
-                journal.proposals[key] = (*journal.proposals[key][:3], int(rest[0]))
+                (journal.proposals if event == "propose" else journal.bookings)[key] = payer, payee, amount, None
+            elif event in ("proposed", "booked"):
+                noted = journal.proposals if event == "proposed" else journal.bookings
+                noted[key] = (*noted[key][:3], int(rest[0]))
             elif event == "authorize":
                 journal.authorisations[int(rest[0])] = key, rest[1], int(rest[2]), False
             else:
@@ -74,7 +78,8 @@ async def _run(url: str, secret: str, now: datetime, players: list[Player], jour
 
     limit = CodeLimit(10**6, 10**6)
     async with Wallet.open(url, secret=secret, clock=lambda: now, code_limit=limit, seal_after=0.01) as wallet:
-        await asyncio.gather(*(_transfer(wallet, players, f"{journal.name}/{number}", note) for number in range(WORKERS)))
+        each = [(work, f"{journal.name}/{number}") for number in range(WORKERS) for work in (_transfer, _book)]
+        await asyncio.gather(*(work(wallet, players, name, note) for work, name in each))
 
 
 async def _transfer(wallet: Wallet, players: list[Player], name: str, note) -> None:
@@ -91,6 +96,18 @@ async def _transfer(wallet: Wallet, players: list[Player], name: str, note) -> N
         note("authorize", f"{key}/a", order.id, code, payer.user)
         await answered(wallet.authorize, order.id, code, actor=payer.user, key=f"{key}/a")
         note("posted", f"{key}/a", order.id)
+
+
+async def _book(wallet: Wallet, players: list[Player], name: str, note) -> None:
+    chance, turn = random.Random(f"{name} books"), 0
+    while True:
+        turn += 1
+        payer, payee = chance.sample(players, 2)
+        amount, key = chance.randint(1, MOST), f"{name}/b{turn}"
+        note("book", key, payer.user, payee.user, amount)
+        booked = await answered(wallet.book, "transfer", payer.account, payee.account, Fen(amount), key=key)
+        note("booked", key, booked.order_id)
+        await asyncio.sleep(chance.uniform(0, 0.01))
 
 
 async def answered(call, *arguments, **options):

@@ -21,15 +21,15 @@ WORKING = False
 
 @pytest.fixture
 def batches(monkeypatch) -> list[int]:
-    """Give the sizes of the transactions that the combiner begins."""
+    """Give the sizes of the batches that the combiner decides, by locks or ahead."""
     sizes: list[int] = []
-    real = combining._transact
+    real = combining._decide
 
-    async def counting(context, batch, begin, **options):
+    async def counting(context, connection, batch, *arguments):
         sizes.append(len(batch))
-        return await real(context, batch, begin, **options)
+        return await real(context, connection, batch, *arguments)
 
-    monkeypatch.setattr(combining, "_transact", counting)
+    monkeypatch.setattr(combining, "_decide", counting)
     return sizes
 
 
@@ -160,64 +160,61 @@ async def test_a_lone_caller_waits_for_nobody(till, batches) -> None:
 
 
 async def test_nobody_is_forgotten_when_the_queue_runs_empty(till, monkeypatch) -> None:
-    """A wish that comes in the very step in which the last transaction's task ends is taken up all the same."""
-    real, empty, event = Combiner._batch, [], asyncio.Event()
+    """A wish that comes in the very step in which the combiner finds nothing more to do is taken up all the same."""
+    real, late, tasks = Combiner._batch, [await _gift(till, 2) for _ in range(4)], []
 
-    def watched(combiner: Combiner) -> list:
-        batch = real(combiner)
-        if not batch:
-            empty.append(None)
-            if len(empty) == 2:  # the first is found with the connection still open, the second is the end
-                event.set()
+    def watched(combiner: Combiner, **options) -> list:
+        batch = real(combiner, **options)
+        if not batch and late:
+            tasks.append(asyncio.create_task(till.wallet._combiner.submit(late.pop())))
         return batch
 
     monkeypatch.setattr(Combiner, "_batch", watched)
-    late = await _gift(till, 2)
-
-    async def come_late() -> None:
-        await event.wait()
-        await till.wallet._combiner.submit(late)
-
-    task = asyncio.create_task(come_late())
     await till.wallet._combiner.submit(await _gift(till, 1))
-    async with asyncio.timeout(10):
-        await task
-    assert await till.held_by("李娜") == 80_003
+    async with asyncio.timeout(20):
+        while late:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*tasks)
+    assert await till.held_by("李娜") == 80_009
 
 
 @pytest.mark.parametrize(("cause", "looked"), [(ConnectionResetError("line cut"), 2), (None, 1)])
 async def test_an_outage_is_everybodys_and_waited_for_once(till, monkeypatch, cause, looked) -> None:
     """Sixty wishes find the database away: after one more look, if any, all are told so; later each works."""
     wishes, looks = [await _gift(till, 1) for _ in range(60)], []
-    real = combining._transact
 
     async def away(*arguments, **options):
         looks.append(None)
         raise ServiceUnavailable(unknown=False) from cause
 
-    monkeypatch.setattr(combining, "_transact", away)
-    outcomes = await asyncio.gather(*(till.wallet._combiner.submit(wish) for wish in wishes), return_exceptions=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(combining, "_transact", away)
+        patched.setattr(Combiner, "_write", away)
+        outcomes = await asyncio.gather(*(till.wallet._combiner.submit(wish) for wish in wishes), return_exceptions=True)
     assert [(each.code, each.facts) for each in outcomes] == [("service_unavailable", {"unknown": False})] * 60
     assert len(looks) == looked
-    monkeypatch.setattr(combining, "_transact", real)
     await asyncio.gather(*(till.wallet._combiner.submit(wish) for wish in wishes))
     assert await till.held_by("李娜") == 80_060
 
 
 async def test_a_line_that_was_cut_at_the_commit_is_cleared_up(till, monkeypatch) -> None:
     """Nobody knows whether the batch was done; it was, and looked at again everybody gets the receipt of the one posting."""
-    wishes, real, cut = [await _gift(till, 1) for _ in range(10)], combining._transact, []
+    wishes, cut = [await _gift(till, 1) for _ in range(10)], []
 
-    async def cut_once(*arguments, **options):
-        answers = await real(*arguments, **options)
-        if not cut:
-            cut.append(answers)
-            raise ServiceUnavailable(unknown=True) from ConnectionResetError("line cut")
-        return answers
+    def cutting(real):
+        async def cut_once(*arguments, **options):
+            done = await real(*arguments, **options)
+            if not cut:
+                cut.append([row[0] for row in await till.sql("SELECT receipt_no FROM orders ORDER BY id DESC LIMIT 10")])
+                raise ServiceUnavailable(unknown=True) from ConnectionResetError("line cut")
+            return done
 
-    monkeypatch.setattr(combining, "_transact", cut_once)
+        return cut_once
+
+    monkeypatch.setattr(combining, "_transact", cutting(combining._transact))
+    monkeypatch.setattr(Combiner, "_write", cutting(Combiner._write))
     outcomes = await asyncio.gather(*(till.wallet._combiner.submit(wish) for wish in wishes))
-    assert outcomes == cut[0]
+    assert [each.receipt_no for each in outcomes] == cut[0][::-1]
     assert await till.held_by("李娜") == 80_010
 
 

@@ -31,7 +31,7 @@ async def play(till: Till) -> list[Player]:
     known = {tuple(row) for row in await till.sql("SELECT owner_id, user_id FROM contacts")}
     wanted = [(one, other) for one in ids for other in ids if one != other and (one, other) not in known]
     await till.write(insert(contacts).values([{"owner_id": one, "user_id": other, "name": "x"} for one, other in wanted]))
-    return [Player(till.ids[name], await till.number(name)) for name in NAMES]
+    return [Player(till.ids[name], await till.number(name), await till.account(name)) for name in NAMES]
 
 
 @contextmanager
@@ -53,16 +53,19 @@ def processes(till: Till, players: list[Player], folder: Path, name: str) -> Ite
 
 async def settle(till: Till, players: list[Player], folder: Path, before: Counter[int], *, under_way: str = "*") -> int:
     """Ask again what was under way by the journals ``under_way`` (a pattern of names), hold the books against all journals, and
-    give how many transfers were answered."""
+    give how many confirmed transfers were answered."""
     journal, broken_off = Journal.read(folder.iterdir()), Journal.read(folder.glob(under_way))
     answered = sum(done for *_, done in journal.authorisations.values())
-    numbers = {player.user: player.number for player in players}
+    numbers, of = {player.user: player.number for player in players}, {player.user: player.account for player in players}
     async with till.reopened() as wallet:
         for key, (payer, payee, amount, known) in broken_off.proposals.items():
             if known is None:
                 command = Transfer(payer, numbers[payee], Fen(amount))
                 orders = [await wallet.propose(command, actor=payer, key=key) for _ in range(2)]
                 assert orders[0] == orders[1]
+        for key, (payer, payee, amount, known) in broken_off.bookings.items():
+            booked = [await wallet.book("transfer", of[payer], of[payee], Fen(amount), key=key) for _ in range(2 - bool(known))]
+            assert {each.order_id for each in booked} == {known or booked[0].order_id}
         for order_id, (key, code, payer, done) in broken_off.authorisations.items():
             if not done:
                 receipts = [await wallet.authorize(order_id, code, actor=payer, key=key) for _ in range(2)]
@@ -72,16 +75,20 @@ async def settle(till: Till, players: list[Player], folder: Path, before: Counte
         report = await wallet.verify()
     assert report.faults == ()
     moved = await till.sql(
-        "SELECT o.id, o.actor_id, p.user_id, o.amount FROM orders o JOIN accounts p ON p.id = o.payee_id WHERE o.created_at = ?",
+        "SELECT o.id, o.actor_id, f.user_id, p.user_id, o.amount FROM orders o JOIN accounts f ON f.id = o.payer_id"
+        " JOIN accounts p ON p.id = o.payee_id WHERE o.created_at = ?",
         _ms(till),
     )
     wished = Counter((payer, payee, amount) for payer, payee, amount, _ in journal.proposals.values())
-    assert Counter((payer, payee, amount) for _, payer, payee, amount in moved) == wished  # each key made one order
+    assert Counter(tuple(row[2:]) for row in moved if row[1]) == wished  # each key made one order
+    wished = Counter((payer, payee, amount) for payer, payee, amount, _ in journal.bookings.values())
+    assert Counter(tuple(row[2:]) for row in moved if not row[1]) == wished
     posted = await till.sql("SELECT order_id FROM entries JOIN orders o ON o.id = order_id WHERE o.created_at = ?", _ms(till))
-    assert sorted(order for (order,) in posted) == sorted(journal.authorisations)  # each confirmed order moved once
+    confirmed = {order_id for order_id, actor, *_ in moved if not actor} | journal.authorisations.keys()
+    assert sorted(order for (order,) in posted) == sorted(confirmed)  # each confirmed order moved once
     expected = Counter(before)
-    for order_id, payer, payee, amount in moved:
-        if order_id in journal.authorisations:
+    for order_id, _, payer, payee, amount in moved:
+        if order_id in confirmed:
             expected[payer] -= amount
             expected[payee] += amount
     assert await balances(till) == expected

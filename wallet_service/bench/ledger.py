@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -28,7 +29,9 @@ from wallet_service.wallet import Wallet
 _NO_LIMIT = CodeLimit(per_ten_minutes=10**9, per_day=10**9)
 _SECRET = "the benchmark's own passing secret"
 _TURN = 2.5  # seconds of each in one go
-_READS = 500  # balances that are read for their price
+_FEW = 1_000  # wallets in the town that a larger one is compared with
+_TURNS = 6  # in which the price in either is measured
+_READS = 200  # balances a turn that are read for their price
 
 Run = Callable[[int, int], Awaitable[None]]
 
@@ -128,33 +131,63 @@ async def _reference(wallet: Wallet, url: str, town: Town, plan: Plan, seconds: 
 
 
 async def bench_scale(plan: Plan, *, url: str | None = None) -> list[dict[str, Any]]:
-    """Measure what one posting and one balance cost among 1,000 wallets and among ``plan.accounts``, by one caller."""
+    """Measure what one posting and one balance cost one caller among 1,000 wallets and among ``plan.accounts``, by turns."""
     rows = []
     async with _databases(url) as urls:
         for each in urls:
-            sizes = [await _price(each, size, plan.seconds) for size in (1_000, plan.accounts)]
-            ratios = {f"{name}_ratio": round(sizes[1][name] / sizes[0][name], 2) for name in ("posting_ms", "balance_ms")}
-            rows += [sizes[0], {**sizes[1], **ratios}]
+            async with (
+                _own_database(each) as few,
+                _own_database(each) as many,
+                Wallet.open(few, secret=_SECRET) as small,
+                Wallet.open(many, secret=_SECRET) as large,
+            ):
+                prices = [await _Price.of(small, _FEW), await _Price.of(large, plan.accounts)]
+                await asyncio.to_thread(os.sync)  # what was just written is not to be written out meanwhile
+                for _ in range(_TURNS):
+                    for price in prices:
+                        await price.measure(plan.seconds / _TURNS)
+            few_ms, many_ms = (price.row() for price in prices)
+            ratios = {f"{name}_ratio": round(many_ms[name] / few_ms[name], 2) for name in ("posting_ms", "balance_ms")}
+            rows += [few_ms, {**many_ms, **ratios}]
     return rows
 
 
-async def _price(url: str, size: int, seconds: float) -> dict[str, Any]:
-    async with _own_database(url) as own, Wallet.open(own, secret=_SECRET) as wallet:
-        town = await build(wallet.context, size)
+@dataclass(slots=True)
+class _Price:
+    """What a posting and a balance cost in one town, measured bit by bit."""
+
+    wallet: Wallet
+    town: Town
+    postings: list[float] = field(default_factory=list)
+    balances: list[float] = field(default_factory=list)
+
+    @staticmethod
+    async def of(wallet: Wallet, size: int) -> _Price:
+        """Build the town, and leave the server nothing to tidy up."""
+        price = _Price(wallet, await build(wallet.context, size))
         if not wallet.database.is_sqlite:
-            async with wallet.database.write() as connection:
-                await connection.execute(text("ANALYZE"))
-        post = _poster(wallet, town, hot=False)
-        await _clients(post, 1, 1.0)
-        posting = _figures(1, await _clients(post, 1, seconds))
-        took = []
+            async with wallet.database.read() as connection:
+                await connection.execute(text("VACUUM ANALYZE"))
+        return price
+
+    async def measure(self, seconds: float) -> None:
+        """Post and read for a while, after a warm start."""
+        post = _poster(self.wallet, self.town, hot=False)
+        await _clients(post, 1, seconds / 4)
+        self.postings += (await _clients(post, 1, seconds)).took
         for _ in range(_READS):
             started = time.perf_counter()
-            await wallet.balance(random.choice(town.users))
-            took.append(time.perf_counter() - started)
-    balance = round(statistics.median(took) * 1000, 3)
-    kind = "sqlite" if wallet.database.is_sqlite else "postgresql"
-    return {"bench": "ledger", "database": kind, "accounts": size, "posting_ms": posting["p50_ms"], "balance_ms": balance}
+            await self.wallet.balance(random.choice(self.town.users))
+            self.balances.append(time.perf_counter() - started)
+
+    def row(self) -> dict[str, Any]:
+        """Give the medians in milliseconds."""
+        kind = "sqlite" if self.wallet.database.is_sqlite else "postgresql"
+        medians = {
+            f"{name}_ms": round(statistics.median(took) * 1000, 3)
+            for name, took in (("posting", self.postings), ("balance", self.balances))
+        }
+        return {"bench": "ledger", "database": kind, "accounts": len(self.town.users), **medians}
 
 
 def _poster(wallet: Wallet, town: Town, *, hot: bool) -> Run:

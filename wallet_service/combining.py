@@ -15,8 +15,7 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
@@ -76,6 +75,8 @@ class _Waiting:
     wish: Wish[Any]
     answer: asyncio.Future[Any]
     digest: bytes = b""
+    sent: bool = False  # the database may have done it
+    settled: bool = False  # told what came of it, whether or not anybody still waits for that
 
 
 @dataclass(slots=True)
@@ -127,40 +128,36 @@ class Combiner:
                     async with self.context.database.writing() as line:
                         await self._work(line)
                 except Exception as fault:
+                    self._remembered = Remembered()
                     await self._each(self._left() or self._batch(), fault)
         finally:  # in the very step in which nothing waited: who comes after it must not count on this task
             self._task, self._remembered = None, Remembered()
 
     def _left(self) -> list[_Waiting]:
         """Give who was taken from the queue and not answered."""
-        self._taken = [waiting for waiting in self._taken if not waiting.answer.done()]
+        self._taken = [waiting for waiting in self._taken if not waiting.settled]
         return self._taken
 
     async def _work(self, line: Line) -> None:
         """Settle one batch after the other; what can be decided ahead is, while the one before it is written."""
-        async with AsyncExitStack() as stack:
-            second: Line | None = None  # to read on while the first writes
-            before: _Ahead | None = None
-
-            async def reading() -> AsyncConnection:
-                nonlocal second
-                if before is not None and second is None:
-                    second = await stack.enter_async_context(self.context.database.writing())
-                return _plain(line if before is None else second or line)
-
-            batch = self._batch()
-            while batch or before is not None:
-                ahead = await self._decide_ahead(batch, line, reading) if self._may_go_ahead(batch) else None
-                if before is not None and not await self._landed(before, line):
-                    before = ahead = None  # the one was settled by locks, the other decided on what has not come to be
-                if ahead is not None:
-                    self._send(ahead, before)  # first of all: the database is not to wait until everybody has their answer
-                if before is not None:
+        before: _Ahead | None = None
+        batch = self._batch()
+        while batch or before is not None:
+            if before is not None and not self._knows_enough(batch):
+                if await self._landed(before, line):
                     _answer_all(before.batch, before.answers)
-                if batch and ahead is None:
-                    await self._settle(batch, line)
-                before = ahead
-                batch = await self._next(flying=before is not None)
+                before = None  # the line is free, to look at what is not known
+            ahead = await self._decide_ahead(batch, line) if self._may_go_ahead(batch) else None
+            if before is not None and not await self._landed(before, line):
+                before = ahead = None  # the one was settled by locks, the other decided on what has not come to be
+            if ahead is not None:
+                self._send(ahead, before)  # first of all: the database is not to wait until everybody has their answer
+            if before is not None:
+                _answer_all(before.batch, before.answers)
+            if batch and ahead is None:
+                await self._settle(batch, line)
+            before = ahead
+            batch = await self._next(flying=before is not None)
 
     def _may_go_ahead(self, batch: list[_Waiting]) -> bool:
         """Tell whether a batch may be decided on rows that nobody has locked."""
@@ -168,22 +165,22 @@ class Combiner:
             return False
         return asyncio.get_running_loop().time() >= self._wary_until
 
-    async def _decide_ahead(
-        self, batch: list[_Waiting], line: Line, reading: Callable[[], Awaitable[AsyncConnection]]
-    ) -> _Ahead | None:
+    def _knows_enough(self, batch: list[_Waiting]) -> bool:
+        """Tell whether a batch can be decided without a look into the database."""
+        if not self._may_go_ahead(batch) or not self.context.order_ids.has(sum(waiting.wish.new_orders() for waiting in batch)):
+            return False
+        return self._remembered.knows(account for waiting in batch for account in waiting.wish.account_ids())
+
+    async def _decide_ahead(self, batch: list[_Waiting], line: Line) -> _Ahead | None:
         """Decide a batch on rows as they are known; what goes wrong with it will show by locks."""
-        sheet = Sheet(self.context, self.context.now())
+        sheet, connection = Sheet(self.context, self.context.now()), cast("AsyncConnection", line.connection)
         wanted = {account for waiting in batch for account in waiting.wish.account_ids()}
-        connection = _plain(line)
         try:
             sheet.accounts = self._remembered.recall(wanted)
-            unknown = wanted - sheet.accounts.keys()
-            if unknown or not self.context.order_ids.has(sum(waiting.wish.new_orders() for waiting in batch)):
-                connection = await reading()
-            if unknown:
+            if unknown := wanted - sheet.accounts.keys():
                 await sheet.look(connection, unknown)
             answers, kept = await _decide(self.context, connection, batch, sheet, {})
-            return _Ahead(batch, sheet, answers, sheet.unlocked(_plain(line), kept))
+            return _Ahead(batch, sheet, answers, sheet.unlocked(connection, kept))
         except Exception:
             return None
 
@@ -195,6 +192,8 @@ class Combiner:
         for row in ahead.sheet.changed_accounts():
             row[VERSION] = None
         self._remembered.keep(ahead.sheet.accounts)
+        for waiting in ahead.batch:
+            waiting.sent = True
         ahead.writing = asyncio.create_task(self._write(ahead), name="wallet-writing")
 
     async def _write(self, ahead: _Ahead) -> None:
@@ -253,24 +252,28 @@ class Combiner:
         unknown = isinstance(fault, errors.ServiceUnavailable) and fault.facts["unknown"]
         if isinstance(fault, errors.ServiceUnavailable) and not outages.may_pass(fault):
             for waiting in batch:
-                _answer(waiting, errors.ServiceUnavailable(unknown=unknown))
+                _answer(waiting, errors.ServiceUnavailable(unknown=unknown and waiting.sent))
             return
         if len(batch) == 1 and not isinstance(fault, errors.ServiceUnavailable):
             _answer(batch[0], fault)
             return
+        asked = [waiting for waiting in batch if waiting.sent]
         for place, waiting in enumerate(batch):
             try:
                 async with self.context.database.writing() as line:
                     await self._settle([waiting], line)
             except errors.ServiceUnavailable as outage:  # it goes on: nobody's own fault, and each would wait for it anew
                 for other in batch[place:]:
-                    _answer(other, errors.ServiceUnavailable(unknown=unknown or outage.facts["unknown"]))
+                    told = outage.facts["unknown"] if other is waiting else False
+                    _answer(other, errors.ServiceUnavailable(unknown=told or (unknown and other in asked)))
                 return
             except Exception as own:
                 _answer(waiting, own)
 
     async def _settle(self, batch: list[_Waiting], line: Line, *, fresh: bool = True) -> None:
         """Settle a batch by locks."""
+        for waiting in batch:
+            waiting.sent = True
         _answer_all(batch, await self._attempts(batch, line.begin, fresh))
 
     async def _attempts(self, batch: list[_Waiting], begin: Begin, fresh: bool) -> list[Any]:
@@ -287,17 +290,13 @@ class Combiner:
         raise AssertionError("unreachable")
 
 
-def _plain(line: Line) -> AsyncConnection:
-    """Give the connection for single statements, which PostgreSQL's lines have."""
-    return cast("AsyncConnection", line.connection)
-
-
 def _answer_all(batch: Sequence[_Waiting], answers: Sequence[Any]) -> None:
     for waiting, answer in zip(batch, answers, strict=True):
         _answer(waiting, answer)
 
 
 def _answer(waiting: _Waiting, answer: Any) -> None:
+    waiting.settled = True
     if waiting.answer.done():
         return
     if isinstance(answer, Exception):

@@ -111,13 +111,14 @@ def as_sqlalchemy(driver: Any) -> Iterator[None]:
         kind = IntegrityError if isinstance(fault, sqlite3.IntegrityError) else DBAPIError
         raise kind(None, None, fault, hide_parameters=True) from fault
     except Exception as fault:
-        from asyncpg import InterfaceError, PostgresError
+        from asyncpg import InterfaceError, InternalClientError, PostgresError
 
-        if not isinstance(fault, PostgresError | InterfaceError):
+        if not isinstance(fault, PostgresError | InterfaceError | InternalClientError):
             raise
         without_values(fault)
         kind = IntegrityError if (getattr(fault, "sqlstate", None) or "").startswith(_INTEGRITY) else DBAPIError
-        raise kind(None, None, fault, hide_parameters=True, connection_invalidated=driver.is_closed()) from fault
+        gone = driver.is_closed() or isinstance(fault, InternalClientError)  # the driver is at a loss while a line breaks
+        raise kind(None, None, fault, hide_parameters=True, connection_invalidated=gone) from fault
 
 
 _VALUE = re.compile(r"((?:argument \$\d+|for type [\w ]+)(?=:)|(?=\n)).*", re.DOTALL)  # from here on an error quotes values

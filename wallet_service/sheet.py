@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import LargeBinary, Select, select, type_coerce, union
+from sqlalchemy import ColumnElement, LargeBinary, Select, select, type_coerce, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service.context import Context
@@ -118,7 +118,7 @@ class Sheet:
 
     async def look(self, connection: AsyncConnection, account_ids: Iterable[int]) -> None:
         """Read accounts without locking them: for a judgement that is made again, or holds only if they stay as they are."""
-        wanted = _touched(self.context.database.is_sqlite, with_orders=False, lock=False)
+        wanted = _touched(self.context.database.is_sqlite, with_orders=False)
         self.accounts |= _by_id(await rows_of(connection, wanted, {"accounts": sorted(set(account_ids))}))
 
     async def load(self, connection: AsyncConnection, order_ids: Iterable[int], account_ids: Iterable[int]) -> None:
@@ -127,8 +127,10 @@ class Sheet:
         wanted = {"orders": sorted(set(order_ids)), "accounts": sorted(set(account_ids))}
         if wanted["orders"] and not sqlite:
             await rows_of(connection, _actors(), {"orders": wanted["orders"]})
-        touched = _touched(sqlite, with_orders=bool(wanted["orders"]), lock=not sqlite)
-        self.accounts = _by_id(await rows_of(connection, touched, wanted))
+        with_orders = bool(wanted["orders"])
+        if not sqlite:  # first, since an owner is seen as of the beginning of a statement, however long it waits
+            await rows_of(connection, _locked(with_orders=with_orders), wanted)
+        self.accounts = _by_id(await rows_of(connection, _touched(sqlite, with_orders=with_orders), wanted))
         if wanted["orders"]:
             self.orders = _by_id(await rows_of(connection, _orders(sqlite), {"orders": wanted["orders"]}))
             await self._load_means(connection)
@@ -165,8 +167,9 @@ class Sheet:
     def unlocked(self, connection: AsyncConnection, *more: Change) -> Unlocked:
         """Make ready what was decided on rows that nobody has locked, and ``more`` with it."""
         untouched = _picked(self.accounts, sorted(self.accounts.keys() - self._changed_accounts), (VERSION,))
-        owners = {each["user_id"]: each[OWNER_VERSION] for each in self.accounts.values() if each["user_id"] is not None}
-        same = Change(accounts, untouched, SAME), Change(users, [{"id": one, VERSION: owners[one]} for one in owners], SAME)
+        owners = {(each["user_id"], each[OWNER_VERSION]) for each in self.accounts.values() if each["user_id"] is not None}
+        rows = [{"id": owner, VERSION: version} for owner, version in sorted(owners)]  # one known in two versions is never both
+        same = Change(accounts, untouched, SAME), Change(users, rows, SAME)
         return Unlocked(connection, *self._changes(VERSION), *more, *same)
 
     def follow(self, version: int) -> None:
@@ -208,28 +211,40 @@ def _actors() -> Select[Any]:
 
 
 @cache
-def _touched(sqlite: bool, *, with_orders: bool, lock: bool) -> Select[Any]:
-    """Read, and lock, the accounts of orders, the fee accounts that they need, and accounts that are named, with their owners."""
+def _locked(*, with_orders: bool) -> Select[Any]:
+    """Lock accounts (PostgreSQL)."""
+    wanted = select(accounts.c.id).where(_ids(sqlite=False, with_orders=with_orders)).order_by(accounts.c.id)
+    return wanted.with_for_update(of=[accounts], key_share=True)
+
+
+@cache
+def _touched(sqlite: bool, *, with_orders: bool) -> Select[Any]:
+    """Read the accounts of orders, the fee accounts that they need, and accounts that are named, with their owners."""
     sealed = [type_coerce(users.c[name], LargeBinary).label(f"owner_{name}") for name in ("name", "phone")]  # few are looked at
     columns: list[Any] = [accounts, *(users.c[name] for name in _OWNER), *sealed]
-    if not (sqlite or lock):
+    if not sqlite:
         columns += [version_of(accounts), version_of(users).element.label(OWNER_VERSION)]
-    ids: Any = among(accounts.c.id, "accounts", sqlite=sqlite)
-    if with_orders:  # a union, since an index serves no OR
-        mine = among(orders.c.id, "orders", sqlite=sqlite)
-        sides = union(
-            select(accounts.c.id).where(ids),
-            select(orders.c.payer_id).where(mine),
-            select(orders.c.payee_id).where(mine),
-            select(_fees.c.id)
-            .select_from(orders)
-            .join(_payers, _payers.c.id == orders.c.payer_id)
-            .join(_fees, (_fees.c.city == _payers.c.city) & (_fees.c.kind == "fees"))
-            .where(mine, orders.c.fee > 0),
-        )
-        ids = accounts.c.id.in_(sides)
-    wanted: Select[Any] = select(*columns).outerjoin(users, users.c.id == accounts.c.user_id).where(ids).order_by(accounts.c.id)
-    return wanted.with_for_update(of=[accounts], key_share=True) if lock else wanted
+    wanted: Select[Any] = select(*columns).outerjoin(users, users.c.id == accounts.c.user_id)
+    return wanted.where(_ids(sqlite=sqlite, with_orders=with_orders)).order_by(accounts.c.id)
+
+
+def _ids(*, sqlite: bool, with_orders: bool) -> ColumnElement[bool]:
+    """Give the condition that an account is named, or touched by one of the orders."""
+    named = among(accounts.c.id, "accounts", sqlite=sqlite)
+    if not with_orders:
+        return named
+    mine = among(orders.c.id, "orders", sqlite=sqlite)  # a union, since an index serves no OR
+    sides = union(
+        select(accounts.c.id).where(named),
+        select(orders.c.payer_id).where(mine),
+        select(orders.c.payee_id).where(mine),
+        select(_fees.c.id)
+        .select_from(orders)
+        .join(_payers, _payers.c.id == orders.c.payer_id)
+        .join(_fees, (_fees.c.city == _payers.c.city) & (_fees.c.kind == "fees"))
+        .where(mine, orders.c.fee > 0),
+    )
+    return accounts.c.id.in_(sides)
 
 
 @cache

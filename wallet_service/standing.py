@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from wallet_service import brakes, errors
 from wallet_service.checks import is_id
 from wallet_service.context import Context
-from wallet_service.schema import users
+from wallet_service.schema import accounts, users
+
+_DECIDING = {"status", "level"}  # of what a wish is decided on
 
 
 async def held_user(context: Context, connection: AsyncConnection, user_id: int) -> dict[str, Any]:
@@ -31,5 +33,12 @@ async def held_row(context: Context, connection: AsyncConnection, user_id: int) 
 
 
 async def change_user(connection: AsyncConnection, user_id: int, **columns: Any) -> None:
-    """Write some columns of a person's row."""
+    """Write some columns of a person's row.
+
+    What decides whether they may pay is written on their accounts' rows too, as nothing but a new version: whoever waits for one
+    of them, or has read it without a lock, learns that it has changed. The accounts come first, since who holds one may yet want
+    its owner.
+    """
+    if _DECIDING & columns.keys():
+        await connection.execute(update(accounts).where(accounts.c.user_id == user_id).values(user_id=accounts.c.user_id))
     await connection.execute(update(users).where(users.c.id == user_id).values(**columns))

@@ -12,8 +12,10 @@ from wallet_service import Fen, combining, remembered
 from wallet_service.booking import Book
 from wallet_service.combining import Combiner
 from wallet_service.errors import InsufficientFunds, PayeeUnavailable, WalletFrozen
+from wallet_service.standing import change_user
 
 DATABASES = ("postgresql",)
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 WORKING = False
 
 
@@ -159,3 +161,67 @@ def test_what_is_remembered_has_its_bounds(monkeypatch) -> None:
     memory.recall([0])[0]["id"] = 7
     memory.keep({3: {"id": 3}})
     assert memory.recall([0, 1, 2, 3]) == {0: {"id": 0}, 2: {"id": 2}, 3: {"id": 3}}
+
+
+async def test_two_wallets_of_one_owner(till, monkeypatch) -> None:
+    """One of them is known from before a freeze, the other is read after it: neither may pay or be paid."""
+    known, promotions = await till.account("李娜"), await till.account("promotions")
+    unknown, friend = await till.account("李娜", "qingdao"), await till.account("张三丰")
+    async with till.reopened() as other, _running(till, monkeypatch):
+        await other.freeze(till.ids["李娜"], key=till.key())
+        paying = asyncio.create_task(till.wallet.book("transfer", known, friend, Fen(77), key=till.key()))
+        paid = asyncio.create_task(till.wallet.book("top_up", promotions, unknown, Fen(5), key=till.key()))
+        await asyncio.sleep(0)
+    with pytest.raises(WalletFrozen):
+        await paying
+    with pytest.raises(WalletFrozen):
+        await paid
+    assert await till.held_by("张三丰") == 0
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+@pytest.mark.parametrize(("frozen", "refusal"), [("李娜", WalletFrozen), ("王小明", PayeeUnavailable)])
+async def test_a_freeze_that_a_posting_has_waited_for_counts(till, monkeypatch, ahead, frozen, refusal) -> None:
+    """The posting begins while the freeze is not committed yet, and waits for the account: it is judged by what it finds then."""
+    if not ahead:
+        monkeypatch.setattr(Combiner, "_may_go_ahead", lambda *_: False)
+    await _book(till, till.wallet, "李娜", "王小明", 1)
+    async with till.reopened() as other:
+        async with other.database.write() as connection:
+            await change_user(connection, till.ids[frozen], status="frozen")
+            late = asyncio.create_task(_book(till, till.wallet, "李娜", "王小明", 1))
+            async with asyncio.timeout(30):
+                while await till.sql(_WAITING) == [(0,)]:
+                    await asyncio.sleep(0.01)
+        with pytest.raises(refusal):
+            await late
+    assert await till.held_by("李娜") == 79_999
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_whoever_goes_away_leaves_their_fault_to_nobody(till, monkeypatch, ahead) -> None:
+    """What breaks the database is under way when its caller is cancelled, and another wish waits: that one is done."""
+    accounts = await till.account("promotions"), await till.account("李娜")
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    def held(real):
+        async def hold(*arguments, **options):
+            started.set()
+            await go_on.wait()
+            return await real(*arguments, **options)
+
+        return hold
+
+    name = "_write" if ahead else "_settle"
+    monkeypatch.setattr(Combiner, name, held(getattr(Combiner, name)))
+    if not ahead:
+        monkeypatch.setattr(Combiner, "_may_go_ahead", lambda *_: False)
+    broken = asyncio.create_task(till.wallet._combiner.submit(Book("gift", *accounts, 1, "", till.key())))
+    await started.wait()
+    other = asyncio.create_task(till.wallet._combiner.submit(Book("top_up", *accounts, 1, "", till.key())))
+    await asyncio.sleep(0.05)
+    broken.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await other
+    assert await till.held_by("李娜") == 80_001

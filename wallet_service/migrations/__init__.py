@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from wallet_service.database import Database, parse_url
 from wallet_service.errors import SchemaError
 
-HEAD = "0003"
+HEAD = "0004"
 _BEFORE_RELEASE = ("0001", "0002")
 VERSION_TABLE = "wallet_version"
 _TURN = 7_301_552_140  # the advisory lock of whoever migrates, apart from any other that may share the database

@@ -80,11 +80,6 @@ def _guard_postgresql() -> None:
         "$$ BEGIN RAISE EXCEPTION '% of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; "
         "END $$"
     )
-    op.execute(  # of a statement that was decided on rows as they were: nothing of it is done unless all of them still are so
-        "CREATE FUNCTION wallet_unchanged(unchanged bigint, wanted bigint) RETURNS boolean LANGUAGE plpgsql AS "
-        "$$ BEGIN IF unchanged = wanted THEN RETURN true; END IF; "
-        "RAISE EXCEPTION 'a row has changed' USING ERRCODE = 'serialization_failure'; END $$"
-    )
     for table in _APPEND_ONLY:
         for event in ("UPDATE", "DELETE"):
             when = f"WHEN ({_changed(table, 'IS DISTINCT FROM')}) " if event == "UPDATE" and table in _SEALED else ""

@@ -98,20 +98,20 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--clients", type=_positive(int), default=None, help="concurrent callers (turns: default 1, then 8)")
     bench.add_argument("--seconds", type=_positive(float), default=5.0)
     bench.add_argument("--hot", action="store_true", help="ledger: everybody pays one account")
-    bench.add_argument("--accounts", type=_positive(int), help="ledger: what one posting costs among so many wallets")
+    bench.add_argument("--accounts", type=_positive(int, above=1), help="ledger: what one posting costs among so many wallets")
     bench.add_argument("--json", action="store_true", help="one object on the last line")
     bench.set_defaults(run=_bench)
     return parser
 
 
-def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+def _positive(kind: Callable[[str], Any], above: int = 0) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         value = kind(text)
-        if value <= 0:
+        if value <= above:
             raise ValueError(text)
         return value
 
-    read.__name__ = "positive number"
+    read.__name__ = f"number above {above}" if above else "positive number"
     return read
 
 

@@ -42,7 +42,8 @@ class Wish(ABC, Generic[T]):
     """Something that moves or holds money: which rows it needs, and what it decides on them.
 
     ``decide`` raises a :class:`WalletError` to refuse; what it changed on the sheet before that stays (a wrong try counts).
-    With a ``key`` it is done once, as :func:`~wallet_service.idempotency.once` does; without one its order's state decides.
+    One that names its ``operation`` needs a ``key`` and is done once, as :func:`~wallet_service.idempotency.once` does; of any
+    other its order's state decides.
     """
 
     operation = ""
@@ -106,7 +107,7 @@ class Combiner:
     async def submit(self, wish: Wish[T]) -> T:
         """Have a wish decided; a caller who goes away does not take it back."""
         digest = b""
-        if wish.key is not None:  # first, since a key or a person that cannot be is refused here
+        if wish.operation or wish.key is not None:  # first, since a key or a person that cannot be is refused here
             digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
         waiting = _Waiting(wish, asyncio.get_running_loop().create_future(), digest)
         self._queue.append(waiting)

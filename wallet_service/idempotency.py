@@ -96,7 +96,7 @@ class Outcome(NamedTuple):
     outcome: str
 
 
-def digest_of(context: Context, operation: str, scope: int, key: str, inputs: object) -> bytes:
+def digest_of(context: Context, operation: str, scope: int, key: str | None, inputs: object) -> bytes:
     """Give the keyed hash of what a key stands for; a key or a person that cannot be is refused."""
     if not is_text(key) or not 1 <= len(key) <= LONGEST_KEY:
         raise errors.InvalidKey

@@ -40,5 +40,7 @@ async def change_user(connection: AsyncConnection, user_id: int, **columns: Any)
     its owner.
     """
     if _DECIDING & columns.keys():
+        mine = select(accounts.c.id).where(accounts.c.user_id == user_id).order_by(accounts.c.id)
+        await connection.execute(mine.with_for_update(key_share=True))  # in the order that everybody locks them in
         await connection.execute(update(accounts).where(accounts.c.user_id == user_id).values(user_id=accounts.c.user_id))
     await connection.execute(update(users).where(users.c.id == user_id).values(**columns))

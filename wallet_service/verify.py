@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, Table, and_, func, select
+from sqlalchemy import Row, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from wallet_service import witness
@@ -143,6 +143,8 @@ async def _counters(connection: AsyncConnection) -> AsyncIterator[Fault]:
 async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
     """A posted order has exactly its own entries, once; any other order has none. A channel outside has not said otherwise."""
     principal, fee = entries.alias("principal"), entries.alias("fee_entry")
+    payer, charged = accounts.alias("payer"), accounts.alias("charged")
+    fee_is_ours = and_(fee.c.debit_id == orders.c.payer_id, charged.c.kind == "fees", charged.c.city == payer.c.city)
     wanted = (
         select(
             orders.c.id,
@@ -153,15 +155,20 @@ async def _orders(connection: AsyncConnection) -> AsyncIterator[Fault]:
             principal.c.amount.label("moved"),
             fee.c.amount.label("charged"),
             and_(principal.c.debit_id == orders.c.payer_id, principal.c.credit_id == orders.c.payee_id).label("same_parties"),
+            or_(fee.c.id.is_(None), fee_is_ours).label("fee_is_ours"),
         )
         .outerjoin(principal, and_(principal.c.order_id == orders.c.id, principal.c.kind == orders.c.kind))
         .outerjoin(fee, and_(fee.c.order_id == orders.c.id, fee.c.kind == "fee"))
+        .outerjoin(payer, payer.c.id == orders.c.payer_id)
+        .outerjoin(charged, charged.c.id == fee.c.credit_id)
     )
     async for row in _pages(connection, wanted, orders.c.id):
         posted = row.status == "posted"
         expected = (row.posted_amount, row.fee or None) if posted else (None, None)
         if (row.moved, row.charged) != expected or (posted and not row.same_parties):
             yield Fault("order", f"order {row.id}", f"{row.status}: expected {expected}, entries say {(row.moved, row.charged)}")
+        elif not row.fee_is_ours:
+            yield Fault("order", f"order {row.id}", "its fee is not between its payer and the fees of its city")
         if row.outside_state and row.outside_state not in _OUTSIDE.get(row.status, ("waiting",)):
             yield Fault("outside", f"order {row.id}", f"{row.status}: the channel outside says {row.outside_state}")
     stray = (

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from sqlalchemy import update
 
-from wallet_service import Fen, combining, remembered
+from wallet_service import Fen, combining, idempotency, remembered
 from wallet_service.booking import Book
 from wallet_service.combining import Combiner
 from wallet_service.errors import InsufficientFunds, PayeeUnavailable, WalletFrozen
+from wallet_service.schema import accounts
 from wallet_service.standing import change_user
 
 DATABASES = ("postgresql",)
@@ -225,3 +228,36 @@ async def test_whoever_goes_away_leaves_their_fault_to_nobody(till, monkeypatch,
     go_on.set()
     await other
     assert await till.held_by("李娜") == 80_001
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_a_freeze_and_postings_never_wait_in_a_circle(till, monkeypatch, ahead) -> None:
+    """A person's wallets are locked in one order by everybody, in whatever order they lie in the table."""
+    if not ahead:
+        monkeypatch.setattr(Combiner, "_may_go_ahead", lambda *_: False)
+    wallets = await till.account("李娜"), await till.account("李娜", "qingdao")
+    await till.write(update(accounts).where(accounts.c.id == min(wallets)).values(user_id=accounts.c.user_id))
+    states, real = [], idempotency.is_lost_race
+
+    def noting(error) -> bool:
+        states.append(getattr(error.orig, "sqlstate", None))
+        return real(error)
+
+    monkeypatch.setattr(idempotency, "is_lost_race", noting)
+    monkeypatch.setattr(combining, "is_lost_race", noting)
+
+    async def caller() -> None:
+        for _ in range(15):
+            with contextlib.suppress(WalletFrozen):
+                await till.wallet.book("transfer", *wallets, Fen(1), key=till.key())
+
+    async with till.reopened() as other:
+
+        async def freezer() -> None:
+            for _ in range(15):
+                await other.freeze(till.ids["李娜"], key=till.key())
+                await other.lift_freeze(till.ids["李娜"], agent="a", key=till.key())
+
+        await asyncio.gather(freezer(), *(caller() for _ in range(12)))
+    assert "40P01" not in states
+    assert (await till.wallet.verify()).faults == ()

@@ -48,6 +48,14 @@ async def test_what_is_written_stays(till, statement) -> None:
         await till.sql(statement)
 
 
+@pytest.mark.parametrize("server", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("table", ["entries", "links", "decisions", "reveals", "account_events", "orders", "chain_head"])
+async def test_nothing_that_is_kept_is_truncated(till, table) -> None:
+    """PostgreSQL's way to empty a table past its rows' triggers is refused too."""
+    with pytest.raises(IntegrityError):
+        await till.sql(f"TRUNCATE {table} CASCADE")
+
+
 @pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 async def test_no_entry_is_replaced(till) -> None:
     """SQLite's way to delete by inserting is caught by the same guard."""

@@ -136,3 +136,14 @@ async def test_a_second_wish_is_a_wish_of_its_own(till, name) -> None:
     assert not [result for result in done if isinstance(result, Exception)]
     assert await marks(till, step) == before + (len(done) if name == "propose" else 1)
     assert (await till.wallet.verify()).ok
+
+
+@pytest.mark.parametrize("name", ["authorize", "book", "refund", "recall", "propose", "freeze"])
+async def test_nothing_is_done_without_a_key(till, name) -> None:
+    """Money that moves without one could move again when an answer is lost: it is refused before anything else."""
+    step = STEPS[name]
+    given, before = await step.before(Steps(till)), await marks(till, step)
+    with pytest.raises(WalletError) as refusal:
+        await step.call(till.wallet, given, None)
+    assert refusal.value.code == "invalid_key"
+    assert await marks(till, step) == before

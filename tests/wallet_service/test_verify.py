@@ -372,3 +372,19 @@ async def test_holds_and_counters_are_held_against_the_orders(till, statement, f
     for name, number in orders.items():
         statement = statement.replace(f":{name}", str(number))
     assert {check for check, _ in await _tampered(till, statement)} == found
+
+
+async def test_a_fee_that_went_elsewhere_is_found(till) -> None:
+    """The books balance and the amount is right, but somebody's wallet was credited with it instead of the house."""
+    order = await till.confirmed(TopUp(till.ids["王小明"], await till.card("credit"), Fen(100_000)))
+    await till.wallet.run_due()
+    fees, wallet = await till.account("fees"), await till.account("李娜")
+    has, _ = await till.standing(wallet)
+    its = f"order_id = {order.id} AND kind = 'fee'"
+    found = await _tampered(
+        till,
+        f"UPDATE entries SET credit_id = {wallet}, credit_balance = {has + order.fee} WHERE {its}",
+        f"UPDATE accounts SET balance = balance - {order.fee} WHERE id = {fees}",
+        f"UPDATE accounts SET balance = balance + {order.fee} WHERE id = {wallet}",
+    )
+    assert ("order", f"order {order.id}") in found

@@ -107,7 +107,7 @@ class Combiner:
     async def submit(self, wish: Wish[T]) -> T:
         """Have a wish decided; a caller who goes away does not take it back."""
         digest = b""
-        if wish.operation or wish.key is not None:  # first, since a key or a person that cannot be is refused here
+        if wish.operation:  # first, since a key or a person that cannot be is refused here
             digest = digest_of(self.context, wish.operation, wish.scope, wish.key, wish.inputs())
         waiting = _Waiting(wish, asyncio.get_running_loop().create_future(), digest)
         self._queue.append(waiting)
@@ -258,15 +258,15 @@ class Combiner:
         if len(batch) == 1 and not isinstance(fault, errors.ServiceUnavailable):
             _answer(batch[0], fault)
             return
-        asked = [waiting for waiting in batch if waiting.sent]
         for place, waiting in enumerate(batch):
+            was_sent = waiting.sent
             try:
                 async with self.context.database.writing() as line:
                     await self._settle([waiting], line)
             except errors.ServiceUnavailable as outage:  # it goes on: nobody's own fault, and each would wait for it anew
-                for other in batch[place:]:
-                    told = outage.facts["unknown"] if other is waiting else False
-                    _answer(other, errors.ServiceUnavailable(unknown=told or (unknown and other in asked)))
+                _answer(waiting, errors.ServiceUnavailable(unknown=outage.facts["unknown"] or (unknown and was_sent)))
+                for other in batch[place + 1 :]:
+                    _answer(other, errors.ServiceUnavailable(unknown=unknown and other.sent))
                 return
             except Exception as own:
                 _answer(waiting, own)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 MOST = 5_000  # rows; some 1.5 kB each
@@ -38,7 +39,7 @@ class Remembered:
         for account_id in rows:
             self._rows.pop(account_id, None)
         self._rows.update(rows)
-        for account_id in list(self._rows)[: len(self._rows) - MOST] if len(self._rows) > MOST else ():
+        for account_id in list(islice(self._rows, max(len(self._rows) - MOST, 0))):
             del self._rows[account_id]
 
     def forget(self, ids: Iterable[int]) -> None:

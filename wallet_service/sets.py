@@ -110,7 +110,7 @@ def _bound_array(name: str, item: TypeEngine[Any]) -> ColumnElement[Any]:
 
 def version_of(table: Table) -> ColumnElement[int]:
     """Give the number of the transaction that wrote a row last (PostgreSQL)."""
-    return literal_column(f"{table.name}.xmin", _Version()).label(VERSION)
+    return literal_column(f"{table.name}.xmin", _Version())
 
 
 def _array(table: Table, name: str, how: str) -> str:
@@ -224,7 +224,7 @@ def _all(shapes: tuple[tuple[Table, tuple[str, ...], str], ...]) -> Select[Any]:
 
 def _same(shape: tuple[Table, tuple[str, ...], str]) -> Any:
     table, given = shape[0], _arrays(*shape)
-    return table.join(given, and_(table.c.id == given.c.id, version_of(table).element == given.c[VERSION]))
+    return table.join(given, and_(table.c.id == given.c.id, version_of(table) == given.c[VERSION]))
 
 
 def _set(table: Table, names: tuple[str, ...], how: str) -> Any:
@@ -233,7 +233,7 @@ def _set(table: Table, names: tuple[str, ...], how: str) -> Any:
         return insert(table).from_select(list(names), select(*given.c), include_defaults=False).returning(literal(1))
     values = {name: given.c[name] for name in names if name not in ("id", VERSION)}
     changed = update(table).where(table.c.id == given.c.id).values(values).returning(literal(1))
-    return changed.where(version_of(table).element == given.c[VERSION]) if VERSION in names else changed
+    return changed.where(version_of(table) == given.c[VERSION]) if VERSION in names else changed
 
 
 async def rows_of(connection: AsyncConnection, statement: Select[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:

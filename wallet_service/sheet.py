@@ -223,7 +223,7 @@ def _touched(sqlite: bool, *, with_orders: bool) -> Select[Any]:
     sealed = [type_coerce(users.c[name], LargeBinary).label(f"owner_{name}") for name in ("name", "phone")]  # few are looked at
     columns: list[Any] = [accounts, *(users.c[name] for name in _OWNER), *sealed]
     if not sqlite:
-        columns += [version_of(accounts), version_of(users).element.label(OWNER_VERSION)]
+        columns += [version_of(accounts).label(VERSION), version_of(users).label(OWNER_VERSION)]
     wanted: Select[Any] = select(*columns).outerjoin(users, users.c.id == accounts.c.user_id)
     return wanted.where(_ids(sqlite=sqlite, with_orders=with_orders)).order_by(accounts.c.id)
 

@@ -73,6 +73,7 @@ class Timekeeper:
         self._context, self._combiner, self._sealer = context, combiner, sealer
         self.notices = asyncio.Event()  # set when this process may have left some
         self._asking: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by channel
+        self._claiming = asyncio.Lock()  # so that whoever waits for answers has seen everything that was claimed before
         self._stirred, self._closing = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -140,13 +141,14 @@ class Timekeeper:
     async def _send(self) -> int:
         """Send for what the channels outside that are connected here have to do; give for how many orders."""
         count = 0
-        for name, channel in self._context.outside.items():
-            free = MOST - len(self._asking[name])
-            for order in await self._claim(name, free) if free > 0 else ():
-                task = asyncio.create_task(self._ask(channel, order), name=f"wallet-asks-{name}")
-                self._asking[name].add(task)
-                task.add_done_callback(self._asking[name].discard)
-                count += 1
+        async with self._claiming:
+            for name, channel in self._context.outside.items():
+                free = MOST - len(self._asking[name])
+                for order in await self._claim(name, free) if free > 0 else ():
+                    task = asyncio.create_task(self._ask(channel, order), name=f"wallet-asks-{name}")
+                    self._asking[name].add(task)
+                    task.add_done_callback(self._asking[name].discard)
+                    count += 1
         return count
 
     async def _claim(self, channel: str, most: int) -> list[Mapping[str, Any]]:

@@ -66,7 +66,7 @@ class Bank:
     ) -> web.StreamResponse:
         key = "another key, as long as the first one" if trick == "wrong key" else KEY
         if trick == "slow":
-            await asyncio.sleep(1)
+            await asyncio.sleep(4)
         elif trick == "cut after":
             _cut(request)
         elif trick.startswith("500"):

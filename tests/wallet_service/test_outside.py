@@ -252,6 +252,26 @@ async def test_the_bank_is_asked_without_delay_and_without_being_told_to(till) -
                 await asyncio.sleep(0.02)
 
 
+async def test_whoever_waits_for_answers_waits_for_those_that_another_began_to_ask_for(till, monkeypatch) -> None:
+    """The other look has claimed the order and no more: this one still ends after the answer of the bank was written down."""
+    order, timekeeper = await _withdraw(till), till.wallet._timekeeper
+    claim, claimed = timekeeper._claim, asyncio.Event()
+
+    async def linger(channel: str, most: int) -> object:
+        found = await claim(channel, most)
+        if found:
+            claimed.set()
+            await asyncio.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(timekeeper, "_claim", linger)
+    other = asyncio.create_task(till.wallet.run_due())
+    await claimed.wait()
+    await till.wallet.run_due()
+    assert (await _shown(till, order)).status == "posted"
+    await other
+
+
 async def test_a_slow_bank_is_in_nobodys_way(till) -> None:
     """While it thinks about one order, its others, the biller's and delayed transfers go on; closing waits for its answer."""
     asked, go_on = asyncio.Event(), asyncio.Event()

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,12 +71,18 @@ def _parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="build the NLU model from nlu/data")
     train.set_defaults(run=_train)
 
+    check = verbs.add_parser("check", help="faults of nlu/data: doubles, contradictions, thin intents, unknown names")
+    check.set_defaults(run=_check)
+
     parse = verbs.add_parser("parse", help="one JSON line in the parse form for each line of a file or of standard input")
     parse.add_argument("file", nargs="?", default="-")
     parse.set_defaults(run=_parse)
 
-    evaluate = verbs.add_parser("evaluate", help="accuracy, macro-F1, confusions and latency on text<TAB>topic or intent")
+    evaluate = verbs.add_parser(
+        "evaluate", help="accuracy, calibration, confusions, entities, latency on text<TAB>topic or intent"
+    )
     evaluate.add_argument("file")
+    evaluate.add_argument("--now", type=datetime.fromisoformat, help="when the sentences are said, with an offset from UTC (now)")
     evaluate.set_defaults(run=_evaluate)
 
     database = verbs.add_parser("db", help="the database").add_subparsers(required=True, metavar="upgrade|rotate-keys")
@@ -222,11 +229,19 @@ def _must_exist(file: str) -> None:
         raise SettingsError(f"there is no file {file}")
 
 
+def _check(options: argparse.Namespace) -> int:
+    import nlu
+
+    faults = nlu.check()
+    print("\n".join(map(str, faults)) or "no fault")
+    return 1 if faults else 0
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     import nlu
 
     _must_exist(options.file)
-    print(json.dumps(nlu.evaluate(Path(options.file)).to_json(), ensure_ascii=False, indent=1))
+    print(json.dumps(nlu.evaluate(Path(options.file), now=options.now).to_json(), ensure_ascii=False, indent=1))
     return 0
 
 

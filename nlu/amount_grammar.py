@@ -15,6 +15,7 @@ class AmountGrammar:
     """Every pattern that finding sums needs; the word lists say what each is for."""
 
     token: re.Pattern[str]
+    vague_sum: re.Pattern[str]
     shapes: tuple[re.Pattern[str], ...]
     sign: re.Pattern[str]
     suffix: re.Pattern[str]
@@ -25,8 +26,10 @@ class AmountGrammar:
     foreign_before: re.Pattern[str]
     foreign_after: re.Pattern[str]
     about_before: re.Pattern[str]
+    times_before: re.Pattern[str]
     not_about: re.Pattern[str]
     about_after: re.Pattern[str]
+    share_after: re.Pattern[str]
     not_before: re.Pattern[str]
     not_after: re.Pattern[str]
     verb: re.Pattern[str]
@@ -45,6 +48,16 @@ class AmountGrammar:
     spoken_digit: re.Pattern[str]
     digit_after: re.Pattern[str]
     split_verb: str
+    near: re.Pattern[str]
+    dates_too: frozenset[str]
+    rate: re.Pattern[str]
+    card_name: re.Pattern[str]
+    round: re.Pattern[str]
+    capitals: str
+    zeros: str
+    latin_before: re.Pattern[str]
+    counted_range: re.Pattern[str]
+    no_number_alone: frozenset[str]
 
 
 _SHAPES = (
@@ -71,10 +84,13 @@ def amount_grammar() -> AmountGrammar:
         for word, nots in found["more"].items()
         if word not in found["vague_chars"]
     )
+    char = rf"[{numeral}{found['vague_chars']}]"
+    vague = rf"(?<![{numeral}])(?:" + "|".join(pattern.replace("{n}", numeral) for pattern in found["vague_sums"]) + ")"
+    measured = found["measured"].replace("{n}", numeral)
     run = (
-        rf"\.?[{numeral}{found['vague_chars']}]"
-        rf"(?:[{numeral}{found['vague_chars']}]|[.,]+(?=[0-9])|\.(?=[{numeral}])|{sign.point}(?=[0-9{''.join(sign.digits)}])"
-        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|(?<=[0-9])e[-+]?(?=[0-9])|{more})*"
+        rf"(?:{vague}|\.?{char}|{found['half_before']})"
+        rf"(?:{char}|[.,]+(?=[0-9])|\.(?=[{numeral}])|{sign.point}(?=[0-9{''.join(sign.digits)}])"
+        rf"|(?<=[0-9])[{''.join(sign.latin)}](?![a-z])|(?<=[0-9])e[-+]?(?=[0-9])|{more}|{found['half_behind']}|{measured})*"
     )
     units = {kind: one_of(found[kind]) for kind in ("yuan", "jiao", "fen")}
     token = "|".join(
@@ -98,6 +114,7 @@ def amount_grammar() -> AmountGrammar:
 
     return AmountGrammar(
         token=re.compile(token),
+        vague_sum=re.compile(vague),
         shapes=tuple(re.compile(shape) for shape in _SHAPES),
         sign=re.compile(rf"(?:[-–—]|{one_of(found['negative'])}) ?$"),
         prefix=re.compile(f"{one_of(found['prefixes'])}+ *$"),
@@ -110,8 +127,10 @@ def amount_grammar() -> AmountGrammar:
         foreign_before=ending("foreign_before"),
         foreign_after=starting("foreign_after"),
         about_before=ending("about_before"),
+        times_before=re.compile(f"{found['times_before'].replace('{n}', numeral)}$"),
         not_about=ending("not_about"),
         about_after=starting("about_after"),
+        share_after=re.compile(found["share_after"]),
         not_before=ending("not_money_before"),
         not_after=starting("not_money_after"),
         verb=re.compile(one_of(found["verbs"])),
@@ -130,6 +149,20 @@ def amount_grammar() -> AmountGrammar:
         spoken_digit=re.compile(f"[{''.join(sign.digits)}]"),
         digit_after=re.compile(f"(?:$|[^\u3400-\u9fff]|{one_of(found['digit_after'])})"),
         split_verb=found["verbs_split"],
+        near=re.compile(
+            f"{one_of({*found['verbs'], *found['near_verbs']} - {found['verbs_split']})}{one_of(found['near_between'])}*$"
+        ),
+        dates_too=frozenset(found["dates_too"]),
+        rate=re.compile(f"{one_of(found['rates'])}[^,;!?\u3002]{{0,10}}$"),
+        card_name=ending("card_names"),
+        round=re.compile(
+            f"[{''.join([*sign.units, *sign.bigs, *sign.latin])}][{found['vague_chars']}{''.join(found['more'])}]?$"
+        ),
+        capitals=found["capitals"],
+        zeros=sign.zeros,
+        counted_range=re.compile(f"{found['counted_range'].replace('{n}', numeral)} ?{one_of(found['not_money_after'])}"),
+        no_number_alone=frozenset([*sign.counting_twos, *sign.units, *sign.bigs, *found["vague_chars"]]) - {found["ten"]},
+        latin_before=re.compile(f"(?<![a-z])(?!{one_of(word for word in found['near_verbs'] if word.isascii())})[a-z]+ $"),
     )
 
 

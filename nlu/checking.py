@@ -1,17 +1,19 @@
-"""Looks through the training data for what makes a model worse: doubles, contradictions, thin intents, unknown topics."""
+"""Looks through the training data for what makes a model worse: doubles, near contradictions, thin intents, unknown topics."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from nlu.entities import normal_form
 from nlu.examples import DATA, FAQ_PREFIX, Example, read_corpus
-from nlu.words import words
+from nlu.words import one_of, words
 
 LEAST = 60
 LEAST_FAQ = 12
+_CORE = 3  # characters of a sentence without its fillers, from which on it says something
 ENTITIES = frozenset(
     {"payee", "amount", "phone", "card", "biller", "city", "order", "period", "wallet_id", "code", "slot", "note", "delay"}
 )
@@ -32,6 +34,7 @@ class Fault:
 def check(data: Path = DATA) -> list[Fault]:
     """Read all examples below ``data`` and list every fault; unreadable files raise DataError."""
     corpus = read_corpus(data)
+    fillers = re.compile(one_of(words("checking")["fillers"]) + r"|[\s,.;!?~]")
     faults: list[Fault] = []
     first: dict[str, Example] = {}
     seen: dict[str, set[str]] = {}
@@ -43,8 +46,9 @@ def check(data: Path = DATA) -> list[Fault]:
             for mark in example.marks
             if mark.entity not in ENTITIES
         ]
-        key = normal_form(example.text).text.replace(" ", "")
-        other = first.setdefault(key, example)
+        text = normal_form(example.text).text.replace(" ", "")
+        core = fillers.sub("", text)
+        other = first.setdefault(core if len(core) >= _CORE else text, example)
         if other.label != example.label or example.text in seen.setdefault(example.label, set()):
             faults.append(Fault(example.path, example.line, _double(example, other)))
         seen.setdefault(example.label, set()).add(example.text)
@@ -65,4 +69,4 @@ def _double(example: Example, other: Example) -> str:
     where = f"{other.path}:{other.line}"
     if example.label == other.label:
         return f"stands already at {where}: {example.text}"
-    return f"{example.label} here and {other.label} at {where}: {example.text}"
+    return f"{example.label} here and {other.label} at {where}: {example.text} / {other.text}"

@@ -19,6 +19,20 @@ class Found:
     value: str
 
 
+_ENTITIES = {
+    "phone": "phone",
+    "spoken_phone": "phone",
+    "named_order": "order",
+    "card": "card",
+    "card_tail": "card",
+    "wallet_id": "wallet_id",
+    "order": "order",
+}
+"""What each pattern finds, most telling first; where a pattern has a group, the group is the entity."""
+
+_MOBILE = re.compile("1[3-9][0-9]{9}")
+
+
 def luhn(number: str) -> bool:
     """Tell whether a number of digits carries the right check digit."""
     total = 0
@@ -31,7 +45,8 @@ def luhn(number: str) -> bool:
 @functools.cache
 def _patterns() -> dict[str, re.Pattern[str]]:
     found = words("ids")
-    patterns = {name: re.compile(pattern) for name, pattern in found["patterns"].items()}
+    digits = "".join(found["spoken"])
+    patterns = {name: re.compile(pattern.replace("{digits}", digits)) for name, pattern in found["patterns"].items()}
     patterns["named_order"] = re.compile(one_of(found["order_words"]) + found["order_after"])
     patterns["code"] = re.compile(found["code"])
     patterns["spaced_code"] = re.compile(found["spaced_code"])
@@ -42,13 +57,14 @@ def find_digits(text: str) -> list[Found]:
     """Find phones, cards, wallet ids and order numbers in a normalised text; no two overlap."""
     patterns = _patterns()
     found: list[Found] = []
-    for entity in ("phone", "named_order", "card", "wallet_id", "order"):
-        for match in patterns[entity].finditer(text):
-            start, end = match.span(1) if entity == "named_order" else match.span()
-            value = _value(entity, match[1] if entity == "named_order" else match[0])
+    for name, entity in _ENTITIES.items():
+        for match in patterns[name].finditer(text):
+            group = patterns[name].groups
+            start, end = match.span(group)
+            value = _value(name, match[group])
             if value is None or any(start < other.end and other.start < end for other in found):
                 continue
-            found.append(Found("order" if entity == "named_order" else entity, start, end, value))
+            found.append(Found(entity, start, end, value))
     return found
 
 
@@ -61,12 +77,13 @@ def find_codes(text: str, expects: str | None = None) -> list[Found]:
     return found
 
 
-def _value(entity: str, written: str) -> str | None:
-    if entity == "phone":
-        return re.sub("[^0-9]", "", written)[-11:]
-    if entity == "card":
-        number = re.sub("[^0-9]", "", written)
-        return number if luhn(number) else None
-    if entity == "wallet_id":
-        return re.sub("[^0-9]", "", written)
-    return written.upper()
+def _value(name: str, written: str) -> str | None:
+    if name == "spoken_phone":
+        spoken = "".join(str(words("ids")["spoken"].get(char, "")) for char in written)
+        return spoken if _MOBILE.fullmatch(spoken) else None
+    if name in ("order", "named_order"):
+        return written.upper().replace(" ", "")
+    number = re.sub("[^0-9]", "", written)
+    if name == "phone":
+        return number[-11:]
+    return number if name != "card" or luhn(number) else None

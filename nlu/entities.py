@@ -22,13 +22,15 @@ from nlu.periods import find_periods
 from nlu.surnames import find_surname
 from nlu.words import one_of, words
 
+ONESELF = "oneself"  # the problem of a payee who is the speaker
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
     """A span of the normalised text and what it means.
 
-    ``problem`` marks an amount that cannot be moved as it stands, or a delay of no length, ``role`` says what a city is named
-    for, and ``guessed`` marks a name that nothing but the question it answers makes one.
+    ``problem`` marks an amount that cannot be moved as it stands, a delay of no length, the speaker as payee; ``role`` says what
+    a city is named for, and ``guessed`` marks a name that nothing but the question it answers makes one.
     """
 
     kind: str
@@ -77,8 +79,14 @@ def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: 
     choices = find_choices(text) if expects == "choice" else []
     _add(found, [Entity("choice", one.start, one.end, str(one.place)) for one in choices if one.place is not None])
     payees = find_payees(text, [*_spans(found), *fraud_spans(text)], names, expects)
-    _add(found, [Entity("payee", one.start, one.end, one.value, guessed=one.guessed) for one in payees])
-    _add(found, [Entity("period", one.start, one.end, one.value) for one in find_periods(text, now)])
+    _add(
+        found,
+        [
+            Entity("payee", one.start, one.end, one.value, problem=ONESELF if one.own else None, guessed=one.guessed)
+            for one in payees
+        ],
+    )
+    _add(found, [Entity("period", one.start, one.end, one.value, problem=one.problem) for one in find_periods(text, now)])
     sum_wanted = expects in ("amount", "choice")
     codes = [] if sum_wanted else _codes(text, expects)
     if expects == "code":
@@ -86,8 +94,7 @@ def find_entities(text: str, now: datetime, names: Sequence[str] = (), expects: 
     payee_spans = [(one.start, one.end) for one in found if one.kind == "payee"]
     taken = [(one.start, one.end) for one in found if one.kind != "payee"]
     for one in find_amounts(text, taken, payee_spans, "amount" if sum_wanted else expects):
-        kind, value = ("amount_vague", text[one.start : one.end]) if one.vague else ("amount", one.fen)
-        _add(found, [Entity(kind, one.start, one.end, value, problem=one.problem)])
+        _add(found, [Entity("amount", one.start, one.end, one.fen, problem=one.problem)])
     _add(found, codes)
     _add(found, [Entity("pointing", one.start, one.end, None) for one in choices if one.place is None])
     for kind in ("city", "biller", "slot"):
@@ -126,17 +133,33 @@ def _add(found: list[Entity], more: Sequence[Entity]) -> None:
 
 
 @functools.cache
-def _name_pattern(kind: str) -> tuple[re.Pattern[str], dict[str, str]]:
-    values = {word: value for value, written in words("kinds")[kind].items() for word in written}
+def _name_pattern(kind: str) -> tuple[re.Pattern[str], dict[str, str | None]]:
+    """Give the words that name one of a kind, and what each names: nothing, where a longer word only holds one of them."""
+    found = words("kinds")
+    values: dict[str, str | None] = {word: value for value, written in found[kind].items() for word in written}
+    values |= dict.fromkeys(found["nothing"].get(kind, []))
     return re.compile(one_of(values)), values
+
+
+@functools.cache
+def _nicknames() -> tuple[re.Pattern[str], dict[str, str]]:
+    found = words("kinds")
+    values = {word: value for value, written in found["city_nicknames"].items() for word in written}
+    named = one_of(values)
+    before = "|".join(f"(?<={word})" for word in found["nickname_before"])
+    return re.compile(f"(?:{before}){named}|{named}(?={one_of(found['nickname_after'])})|^{named}$"), values
 
 
 def _named(text: str, kind: str) -> list[Entity]:
     pattern, values = _name_pattern(kind)
-    return [
-        Entity(kind, match.start(), match.end(), values[match[0]], role=_role(text, match) if kind == "city" else None)
-        for match in pattern.finditer(text)
-    ]
+    matches = [(match, values[match[0]]) for match in pattern.finditer(text)]
+    if kind == "city":
+        pattern, nicknames = _nicknames()
+        matches += [(match, nicknames[match[0]]) for match in pattern.finditer(text)]
+    found: list[Entity] = []
+    for match, value in matches:
+        _add(found, [Entity(kind, match.start(), match.end(), value, role=_role(text, match) if kind == "city" else None)])
+    return [one for one in found if one.value is not None]
 
 
 @functools.cache

@@ -54,7 +54,7 @@ class Corpus:
 
 def data_files(root: Path = DATA) -> list[Path]:
     """List the files that hold examples, in a fixed order."""
-    return sorted(root.glob("*.yml")) + sorted((root / "faq").glob("*.yml"))
+    return sorted(root.glob("*.yml")) + sorted((root / "faq").glob("*/*.yml"))
 
 
 def read_corpus(root: Path = DATA) -> Corpus:

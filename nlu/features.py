@@ -8,7 +8,6 @@ from nlu.words import words
 
 MASKS = {
     "amount": "A",
-    "amount_vague": "A",
     "card": "C",
     "code": "N",
     "delay": "E",
@@ -22,6 +21,7 @@ MASKS = {
 """Capitals occur in no normalised text, so they can stand for entities."""
 
 LONGEST = 120
+LONGEST_WORD = 4
 _SIZES = (1, 2, 3, 4)
 _START, _END = "<", ">"
 
@@ -41,6 +41,11 @@ def grams(masked: str) -> set[str]:
     """Give the distinct n-grams of a masked text; its ends count as characters."""
     padded = f"{_START}{masked.replace(' ', '')}{_END}"
     return {padded[at : at + size] for size in _SIZES for at in range(len(padded) - size + 1)}
+
+
+def pieces(text: str) -> set[str]:
+    """Give everything in a readable text that could be a word."""
+    return {text[at : at + size] for size in range(1, LONGEST_WORD + 1) for at in range(len(text) - size + 1)}
 
 
 def readable(masked: str) -> str:

@@ -34,8 +34,9 @@ class Kind(Protocol):
         ...
 
 
-_LISTS = ("questions", "favours", "knowing", "verbs", "payee_words", "owed", "moved", "moved_on")
-_SUMS = frozenset({"amount", "amount_vague"})
+_LISTS = ("questions", "favours", "knowing", "verbs", "payee_words", "owed", "moved", "moved_on", "asked_how", "polite_asks")
+_GONE = "\x00"
+_PAYEES = frozenset({"payee", "phone", "wallet_id"})
 
 
 @functools.cache
@@ -47,6 +48,11 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     )
     patterns["incoming"] = re.compile(f"{one_of(found['asked_of'])}[^,.;!?]{{1,8}}?{one_of(found['gives'])}")
     patterns["forbidden"] = re.compile(f"(?:^|[,.;!?]){one_of(found['forbidden'])}[^,.;!?]{{0,12}}?{one_of(found['verbs'])}")
+    patterns["only polite"] = re.compile(
+        f"(?:{one_of([*found['polite_asks'], *found['polite'], *found['polite_verbs']])}|{_GONE})*"
+    )
+    instead = f"{one_of(found['instead'])}[ ,]*{one_of(found['instead_to'])}"
+    patterns["instead"] = re.compile(f"{instead} ?{_GONE}+{one_of(found['instead_end'])}*$")
     for intent, needed in found["money_intents"].items():
         patterns[f"needs {intent}"] = re.compile(one_of(needed))
     return patterns
@@ -55,7 +61,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 def held_back(text: str, entities: Sequence[Kind], labels: Collection[str]) -> list[str]:
     """Name the money intents among ``labels`` that this message may not be taken for."""
     intents = [label for label in words("guards")["money_intents"] if label in labels]
-    if _is_question(text, entities) or _is_denied(text):
+    if is_question(text, entities) or is_denied(text):
         return intents
     if "transfer_money" in intents and _pays_nobody(text, entities):
         return ["transfer_money"]
@@ -85,33 +91,61 @@ def names_topic(text: str) -> bool:
     return _bare(text) in words("guards")["topic_nouns"]
 
 
+def asks_how(text: str) -> bool:
+    """Tell whether a message asks how, what or why."""
+    return _patterns()["asked_how"].search(text) is not None
+
+
+def only_polite(text: str, entities: Sequence[Kind]) -> bool:
+    """Tell whether a question asks for nothing but the values in it: it is a wish in the form of a question."""
+    if not entities or any(one.negated for one in entities):
+        return False
+    patterns, rest = _patterns(), _without(text, entities)
+    return patterns["polite_asks"].search(rest) is not None and patterns["only polite"].fullmatch(rest) is not None
+
+
+def wants_instead(text: str, entities: Sequence[Kind]) -> bool:
+    """Tell whether a message that begins like a cancellation ends with what is wanted instead."""
+    named = [one for one in entities if not one.negated]
+    return bool(named) and _patterns()["instead"].search(_without(text, named)) is not None
+
+
 def _bare(text: str) -> str:
     return text.replace(" ", "").strip(",.;!?")
 
 
-def _is_question(text: str, entities: Sequence[Kind]) -> bool:
+def is_question(text: str, entities: Sequence[Kind]) -> bool:
+    """Tell whether a message asks something, and does not ask a favour that says what it needs."""
     patterns = _patterns()
-    if not patterns["questions"].search(text):
+    if not patterns["questions"].search(text) or only_polite(text, entities):
         return False
-    favour = patterns["favours"].search(text) and not patterns["knowing"].search(_without_delays(text, entities))
+    if only_polite(text, entities) and {"sum", "payee"} <= _given(entities):
+        return False
+    delays = [one for one in entities if one.kind == "delay"]  # who says when it is to arrive wants that, and asks nothing of it
+    favour = patterns["favours"].search(text) and not patterns["knowing"].search(_without(text, delays))
     return not (favour and _is_named(text, entities))
 
 
-def _without_delays(text: str, entities: Sequence[Kind]) -> str:
-    """Blank out when the money is to arrive: who says it wants that, and asks nothing of it."""
+def _given(entities: Sequence[Kind]) -> set[str]:
+    """Say what a payment has of a sum and a payee."""
+    kinds = {one.kind for one in entities if not one.negated}
+    return {name for name, among in (("sum", {"amount"}), ("payee", _PAYEES)) if kinds & among}
+
+
+def _without(text: str, entities: Sequence[Kind]) -> str:
+    """Blank out entities."""
     for one in entities:
-        if one.kind == "delay":
-            text = text[: one.start] + " " * (one.end - one.start) + text[one.end :]
+        text = text[: one.start] + _GONE * (one.end - one.start) + text[one.end :]
     return text
 
 
 def _is_named(text: str, entities: Sequence[Kind]) -> bool:
     """Tell whether a sum is named, or somebody with a word of paying."""
     given = {one.kind for one in entities if not one.negated}
-    return bool(given & _SUMS) or ("payee" in given and _patterns()["payee_words"].search(text) is not None)
+    return "amount" in given or ("payee" in given and _patterns()["payee_words"].search(text) is not None)
 
 
-def _is_denied(text: str) -> bool:
+def is_denied(text: str) -> bool:
     """Tell whether every verb of paying in the message is denied."""
     patterns = _patterns()
     verbs = list(patterns["verbs"].finditer(text))

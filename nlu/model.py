@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,15 @@ class Card:
     topics: dict[str, str]
     thresholds: Thresholds
     sure: float
-    linear_scale: float
-    pooled_scales: tuple[float, float, float]
+    fast_scales: tuple[float, ...]
+    pooled_scales: tuple[float, ...]
     has_encoder: bool
     measured: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Linear:
-    """One multinomial model over n-grams: idf-weighted rows of eight-bit weights, one scale a label."""
+    """One multinomial model over n-grams or words: idf-weighted rows of eight-bit weights, one scale a label."""
 
     vocabulary: dict[str, int]
     idf: Floats
@@ -102,6 +102,8 @@ class Neighbours:
         return out
 
 
+_GRAMS, _WORDS = "grams", "words"
+_PARTS = ("idf", "weights", "scale", "bias")
 _SHARPNESS = 18.0
 _LEAST_SHARE = 1e-6
 
@@ -113,10 +115,11 @@ def _unit(vectors: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Model:
-    """Everything that training leaves behind; without a sentence encoder there are no neighbours."""
+    """Everything that training leaves behind; without a sentence encoder there are no neighbours and no meanings of words."""
 
     card: Card
     linear: Linear
+    meanings: Linear | None
     head: Head
     neighbours: Neighbours | None
 
@@ -132,40 +135,41 @@ def load_model(root: Path = MODEL) -> Model:
     """Load the committed model."""
     try:
         meta = json.loads((root / "card.json").read_text(encoding="utf-8"))
-        grams = (root / "grams.txt").read_text(encoding="utf-8").split("\n")
+        grams, words = ((root / f"{name}.txt").read_text(encoding="utf-8").split("\n") for name in (_GRAMS, _WORDS))
         with np.load(root / "weights.npz") as arrays:
             held = {name: arrays[name] for name in arrays.files}
         vectors = Vectors.load(root) if meta["has_encoder"] else None
-        return _assemble(meta, grams, held, vectors)
+        return _assemble(meta, grams, words, held, vectors)
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise ModelError(f"no usable model in {root}: {fault}; run training") from fault
 
 
-def _assemble(meta: dict[str, Any], grams: list[str], held: dict[str, Any], vectors: Vectors | None) -> Model:
+def _assemble(
+    meta: dict[str, Any], grams: Sequence[str], words: Sequence[str], held: Mapping[str, Any], vectors: Vectors | None
+) -> Model:
     card = Card(
         data_hash=meta["data_hash"],
         labels=tuple(meta["labels"]),
         topics=meta["topics"],
         thresholds=Thresholds(**meta["thresholds"]),
         sure=meta["sure"],
-        linear_scale=meta["linear_scale"],
-        pooled_scales=(meta["pooled_scales"][0], meta["pooled_scales"][1], meta["pooled_scales"][2]),
+        fast_scales=tuple(meta["fast_scales"]),
+        pooled_scales=tuple(meta["pooled_scales"]),
         has_encoder=meta["has_encoder"],
         measured=meta["measured"],
-    )
-    linear = Linear(
-        vocabulary={gram: index for index, gram in enumerate(grams)},
-        idf=held["idf"],
-        weights=held["weights"],
-        scale=held["scale"],
-        bias=held["bias"],
     )
     head = Head(held["mean"], held["head_weights"].astype(np.float32), held["head_bias"])
     neighbours = None
     if vectors is not None:
         rows = vectors.rows(held["sample_keys"])
         neighbours = Neighbours.of(rows, held["sample_labels"].astype(np.int64), head.mean, len(card.labels))
-    return Model(card, linear, head, neighbours)
+    meanings = _linear(words, _WORDS, held) if f"{_WORDS}_bias" in held else None
+    return Model(card, _linear(grams, _GRAMS, held), meanings, head, neighbours)
+
+
+def _linear(vocabulary: Sequence[str], name: str, held: Mapping[str, Any]) -> Linear:
+    parts = {part: held[f"{name}_{part}"] for part in _PARTS}
+    return Linear({gram: index for index, gram in enumerate(vocabulary)}, **parts)
 
 
 def save_model(model: Model, sample_keys: npt.NDArray[np.uint64], root: Path = MODEL) -> None:
@@ -174,14 +178,14 @@ def save_model(model: Model, sample_keys: npt.NDArray[np.uint64], root: Path = M
     (root / "card.json").write_text(
         json.dumps(asdict(model.card), ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8"
     )
-    grams = sorted(model.linear.vocabulary, key=model.linear.vocabulary.__getitem__)
-    (root / "grams.txt").write_text("\n".join(grams), encoding="utf-8")
+    weights: dict[str, Any] = {}
+    for name, linear in ((_GRAMS, model.linear), (_WORDS, model.meanings)):
+        vocabulary = sorted(linear.vocabulary, key=linear.vocabulary.__getitem__) if linear else []
+        (root / f"{name}.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+        weights |= {f"{name}_{part}": getattr(linear, part) for part in _PARTS} if linear else {}
     np.savez_compressed(
         root / "weights.npz",
-        idf=model.linear.idf,
-        weights=model.linear.weights,
-        scale=model.linear.scale,
-        bias=model.linear.bias,
+        **weights,
         mean=model.head.mean,
         head_weights=model.head.weights.astype(np.float16),
         head_bias=model.head.bias,

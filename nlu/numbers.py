@@ -25,6 +25,9 @@ class Signs:
     twenties: dict[str, str]
     zeros: str
     point: str
+    half: str
+    measure: str
+    counting_twos: str
 
     @property
     def chars(self) -> str:
@@ -44,6 +47,9 @@ def signs() -> Signs:
         twenties=found["twenties"],
         zeros=found["zeros"],
         point=found["point"],
+        half=found["half"],
+        measure=found["measure"],
+        counting_twos=found["counting_twos"],
     )
 
 
@@ -56,6 +62,9 @@ def read_number(written: str) -> Decimal | None:
     if latin := _LATIN.fullmatch(written):
         return _with_latin_unit(latin)
     sign = signs()
+    if sign.half in written:
+        return _with_half(written)
+    written = written.replace(sign.measure, "")
     for short, long in sign.twenties.items():
         written = written.replace(short, long)
     if sign.point in written or "." in written:
@@ -78,6 +87,16 @@ def _with_latin_unit(found: re.Match[str]) -> Decimal | None:
     return head * unit + int(found["tail"] or 0) * unit // 10
 
 
+def _with_half(written: str) -> Decimal | None:
+    """Read half of a unit, alone or behind a number that ends with the unit: half a hundred, a ten thousand and a half."""
+    sign = signs()
+    sizes = sign.units | sign.bigs
+    if written[0] == sign.half:
+        return Decimal(sizes[written[1]]) / 2 if len(written) == 2 and written[1] in sizes else None
+    whole = read_number(written[:-1]) if written[-1] == sign.half and written[-2] in sizes else None
+    return None if whole is None else whole + Decimal(sizes[written[-2]]) / 2
+
+
 def _with_point(written: str) -> Decimal | None:
     """Read 三点五, 1.2万, 一点二万: digits after the point, at most one large unit behind them."""
     sign = signs()
@@ -88,7 +107,7 @@ def _with_point(written: str) -> Decimal | None:
     if "." in written and not _arabic(written.replace(".", "")):
         return None
     whole, point, tail = written.replace(sign.point, ".").partition(".")
-    if not point or not whole or not tail:
+    if not point or not whole or not tail or any(char in sign.counting_twos for char in tail):
         return None
     digits = "".join(str(sign.digits.get(char, char)) for char in tail)
     head = read_number(whole)
@@ -128,7 +147,7 @@ def _tail(written: str, unit: int) -> Decimal | None:
         return Decimal(0)
     if written[0] in sign.zeros:
         rest = _with_bigs(written[1:])
-        return rest if rest is not None and 0 < rest < unit // 10 else None
+        return rest if rest is not None and 0 < rest < unit else None
     if len(written) == 1 and (written in sign.digits or _arabic(written)):
         return Decimal(sign.digits[written] if written in sign.digits else int(written)) * (unit // 10)
     if _arabic(written):

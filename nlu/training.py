@@ -1,15 +1,13 @@
-"""Trains the model: n-gram and sentence-vector regressions, calibrated and given thresholds on held-out folds."""
+"""Trains the model: its parts are fitted, calibrated and given thresholds by what they say on folds that they have not seen."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,33 +17,31 @@ from nlu.encoder import Encoder
 from nlu.entities import find_entities, normal_form
 from nlu.errors import ModelError, NluError
 from nlu.examples import DATA, Corpus, Example, data_files, read_corpus
-from nlu.features import grams, mask, readable
-from nlu.model import MODEL, Card, Head, Linear, Model, Neighbours, load_model, save_model
-from nlu.vectors import SIZE, Floats, Vectors, keys_of
+from nlu.features import grams, mask, pieces, readable
+from nlu.fitting import Meanings, fit_head, fit_linear, no_head
+from nlu.model import MODEL, Card, Model, Neighbours, load_model, save_model
+from nlu.vectors import Floats, Vectors, keys_of
 from nlu.words import WORDS
 
 _log = logging.getLogger(__name__)
 
-RECIPE = 3
+RECIPE = 9
 """Raised when code changes what a training run would give for the same data."""
 
-_SHAPING = ("amounts", "delays", "ids", "masks", "notes", "payees", "periods")
+_SHAPING = ("amounts", "delays", "holidays", "ids", "masks", "notes", "payees", "periods")
 """The word lists that decide what is masked; the others are read anew at each start and train nothing."""
 
 _FOLDS = 4
-_LEAST_SENTENCES = 2
-_LINEAR_C = 40.0
-_HEAD_C = 6.0
 _NOW = datetime(2026, 1, 15, 4, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One way of seeing an example: its features' text and its label's number; ``group`` is the example it came from."""
+    """One way of seeing an example: its features' text, its label's number and the fold that the example is held out with."""
 
     masked: str
     label: int
-    group: int
+    fold: int
 
 
 def data_hash(root: Path = DATA) -> str:
@@ -72,13 +68,15 @@ def train(data: Path = DATA, root: Path = MODEL) -> Model:
         raise NluError(f"no examples below {data}")
     labels = corpus.labels
     samples = _samples(corpus)
-    vectors = Vectors.load(root)
+    vectors, encoder = Vectors.load(root), Encoder()
     texts = [readable(sample.masked) for sample in samples]
-    encoded = vectors.of(texts, Encoder())
+    encoded = vectors.of(texts, encoder)
+    meanings = Meanings.of(texts, encoded, vectors, encoder) if encoded is not None else None
     target = np.array([sample.label for sample in samples])
-    votes = _held_out_votes(samples, target, encoded, len(labels))
-    linear = _fit_linear([sample.masked for sample in samples], target, len(labels))
-    head = _fit_head(encoded, target, len(labels)) if encoded is not None else _no_head(len(labels))
+    votes = _held_out_votes(samples, target, encoded, meanings, len(labels))
+    linear = fit_linear([sample.masked for sample in samples], target, len(labels))
+    words = meanings.fit(np.arange(len(samples)), target, len(labels)) if meanings is not None else None
+    head = fit_head(encoded, target, len(labels)) if encoded is not None else no_head(len(labels))
     alone, pooled = fit_scales(votes)
     chosen = choose(votes, alone, pooled, labels)
     card = Card(
@@ -87,13 +85,13 @@ def train(data: Path = DATA, root: Path = MODEL) -> Model:
         topics=corpus.topics,
         thresholds=chosen.thresholds,
         sure=chosen.sure,
-        linear_scale=alone,
+        fast_scales=alone,
         pooled_scales=pooled,
         has_encoder=encoded is not None,
         measured=chosen.measured,
     )
     neighbours = Neighbours.of(encoded, target, head.mean, len(labels)) if encoded is not None else None
-    model = Model(card, linear, head, neighbours)
+    model = Model(card, linear, words, head, neighbours)
     save_model(model, keys_of(texts) if encoded is not None else keys_of([]), root)
     vectors.save(root)
     return model
@@ -103,9 +101,9 @@ def _samples(corpus: Corpus) -> list[Sample]:
     """See each example as the interpreter will, and once more with its annotated payees hidden."""
     numbers = {label: number for number, label in enumerate(corpus.labels)}
     samples: list[Sample] = []
-    for group, example in enumerate(corpus.examples):
+    for example in corpus.examples:
         seen = sorted({_masked(example, ()), _masked(example, _payees(example))})
-        samples += [Sample(masked, numbers[example.label], group) for masked in seen]
+        samples += [Sample(masked, numbers[example.label], _fold(example)) for masked in seen]
     return samples
 
 
@@ -119,73 +117,28 @@ def _masked(example: Example, names: Sequence[str]) -> str:
     return mask(normal.text, [(one.kind, one.start, one.end) for one in entities])
 
 
-def _fold(group: int) -> int:
-    return int.from_bytes(hashlib.sha256(str(group).encode()).digest()[:4], "big") % _FOLDS
+def _fold(example: Example) -> int:
+    """Give the fold that holds an example out: by its words alone, so that more examples leave the others where they are."""
+    return int.from_bytes(hashlib.sha256(example.text.encode()).digest()[:4], "big") % _FOLDS
 
 
-def _held_out_votes(samples: list[Sample], target: npt.NDArray[np.int64], encoded: Floats | None, size: int) -> Votes:
+def _held_out_votes(
+    samples: list[Sample], target: npt.NDArray[np.int64], encoded: Floats | None, meanings: Meanings | None, size: int
+) -> Votes:
     """Let models that have not seen an example vote on it."""
-    folds = np.array([_fold(sample.group) for sample in samples])
-    linear_votes = np.zeros((len(samples), size), dtype=np.float32)
-    head_votes, near_votes = np.zeros_like(linear_votes), np.zeros_like(linear_votes)
+    folds = np.array([sample.fold for sample in samples])
+    votes = Votes.none(target, size, has_encoder=encoded is not None)
     for fold in range(_FOLDS):
         seen, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        linear = _fit_linear([samples[index].masked for index in seen], target[seen], size)
+        linear = fit_linear([samples[index].masked for index in seen], target[seen], size)
+        words = meanings.fit(seen, target, size) if meanings is not None else None
         for index in held:
-            linear_votes[index] = linear.logits(grams(samples[index].masked))
+            votes.linear[index] = linear.logits(grams(samples[index].masked))
+            if words is not None:
+                votes.meanings[index] = words.logits(pieces(readable(samples[index].masked)))
         if encoded is not None:
-            head = _fit_head(encoded[seen], target[seen], size)
-            head_votes[held] = head.logits(encoded[held])
-            near_votes[held] = Neighbours.of(encoded[seen], target[seen], head.mean, size).votes(encoded[held])
+            head = fit_head(encoded[seen], target[seen], size)
+            votes.head[held] = head.logits(encoded[held])
+            votes.neighbours[held] = Neighbours.of(encoded[seen], target[seen], head.mean, size).votes(encoded[held])
         _log.info("fold %d of %d", fold + 1, _FOLDS)
-    return Votes(linear_votes, head_votes, near_votes, target, encoded is not None)
-
-
-def _fit_linear(texts: Sequence[str], target: npt.NDArray[np.int64], size: int) -> Linear:
-    from scipy.sparse import csr_matrix
-
-    bags = [grams(text) for text in texts]
-    counts: dict[str, int] = {}
-    for bag in bags:
-        for gram in bag:
-            counts[gram] = counts.get(gram, 0) + 1
-    kept = sorted(gram for gram, count in counts.items() if count >= _LEAST_SENTENCES)
-    vocabulary = {gram: index for index, gram in enumerate(kept)}
-    idf = np.array([1 + np.log((1 + len(bags)) / (1 + counts[gram])) for gram in kept], dtype=np.float32)
-    starts, columns, values = [0], [], []
-    for bag in bags:
-        at = np.array(sorted(vocabulary[gram] for gram in bag if gram in vocabulary), dtype=np.int64)
-        weights = idf[at]
-        columns.append(at)
-        values.append(weights / np.sqrt(max(float(weights @ weights), 1e-9)))
-        starts.append(starts[-1] + len(at))
-    matrix = csr_matrix((np.concatenate(values), np.concatenate(columns), np.array(starts)), shape=(len(bags), len(kept)))
-    weights, bias = _regress(matrix, target, size, _LINEAR_C)
-    scale = np.maximum(np.abs(weights).max(axis=0), 1e-6) / 127
-    packed = np.rint(weights / scale).astype(np.int8)
-    return Linear(vocabulary, idf, packed, scale.astype(np.float32), bias)
-
-
-def _fit_head(encoded: Floats, target: npt.NDArray[np.int64], size: int) -> Head:
-    mean = encoded.mean(axis=0)
-    weights, bias = _regress((encoded - mean) * np.float32(4), target, size, _HEAD_C)
-    return Head(mean, (weights * 4).astype(np.float16).astype(np.float32), bias)
-
-
-def _no_head(size: int) -> Head:
-    return Head(np.zeros(SIZE, np.float32), np.zeros((SIZE, size), np.float32), np.zeros(size, np.float32))
-
-
-def _regress(matrix: Any, target: npt.NDArray[np.int64], size: int, strength: float) -> tuple[Floats, Floats]:
-    """Fit a multinomial regression; labels that do not occur get a bias that keeps them out."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of steps is the point
-        fitted = LogisticRegression(C=strength, max_iter=60, tol=1e-3).fit(matrix, target)
-    weights = np.zeros((matrix.shape[1], size), dtype=np.float32)
-    bias = np.full(size, -20.0, dtype=np.float32)
-    weights[:, fitted.classes_] = fitted.coef_.T
-    bias[fitted.classes_] = fitted.intercept_
-    return weights, bias
+    return votes

@@ -13,10 +13,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class StartFlow(Command):
-    """Begin a flow on top of the stack, with the slots that came in the same message."""
+    """Begin a flow on top of the stack, with the slots that came in the same message.
+
+    Those that are ``recalled`` come from the last time that it ended, and were checked then.
+    """
 
     flow: str
     slots: dict[str, Any] = field(default_factory=dict)
+    recalled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +63,26 @@ class Hear(Command):
 @dataclass(frozen=True, slots=True)
 class Proceed(Command):
     """Change nothing: the question stands and is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later(Command):
+    """Do something when what was asked for before it in the same message is done; ``session`` slots count from then on."""
+
+    command: StartFlow | RunPattern
+    session: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Amend(Command):
+    """Change what a wish that still waits its turn was told; without values it is dropped."""
+
+    frame: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveOut(Command):
+    """Say which part of a message is more than can be done from one, before anything runs."""
+
+    rest: str

@@ -1,8 +1,9 @@
 """Slots and how messages fill them: every ``handlers/*/domain.yml``, Rasa's format with a few additions of our own.
 
 A mapping ``from_hints`` gathers what wordings of fraud the messages of a flow hold, all of them. ``sensitive: true`` keeps a
-slot's value out of every record, ``forget: true`` has the message that held it removed from the chat as well, and
-``session: true`` lets a slot outlast the flow that set it.
+slot's value out of every record, ``forget: true`` has the message that held it removed from the chat as well,
+``session: true`` lets a slot outlast the flow that set it, and ``remember: [flow]`` keeps what it was when such a flow ended,
+for messages that leave it out the next time (「再转一次」).
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Slot:
     sensitive: bool = False
     session: bool = False
     forget: bool = False
+    remember: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
 
     @property
@@ -97,6 +99,9 @@ def load_slots(paths: Iterable[Path]) -> dict[str, Slot]:
 def check_slots(slots: Mapping[str, Slot], flows: Collection[str], intents: Collection[str]) -> None:
     """Hold every name that a mapping refers to against what exists; raises :class:`SourceError`."""
     for slot in slots.values():
+        if unknown := slot.remember.difference(flows):
+            where = slot.mappings[0].where if slot.mappings else "domain.yml"
+            raise SourceError(f"{where}: slot {slot.name!r} names flow {min(unknown)!r}, which does not exist")
         for mapping in slot.mappings:
             asked = {("intent", name) for name in (mapping.intent, *mapping.only_intents, *mapping.not_intents)}
             asked |= {("flow", flow) for flow, _ in mapping.conditions} | {("slot", name) for _, name in mapping.conditions}
@@ -106,7 +111,9 @@ def check_slots(slots: Mapping[str, Slot], flows: Collection[str], intents: Coll
 
 
 def _slot(name: str, source: Mapped) -> Slot:
-    source.only("type", "mappings", "sensitive", "session", "forget")
+    source.only("type", "mappings", "sensitive", "session", "forget", "remember")
+    if source.flag("sensitive") and "remember" in source:
+        raise source.fault("a sensitive slot is not remembered", "remember")
     if source.text("type") not in _TYPES:
         raise source.fault(f"unknown slot type {source['type']!r} (known: {', '.join(_TYPES)})", "type")
     return Slot(
@@ -116,6 +123,7 @@ def _slot(name: str, source: Mapped) -> Slot:
         sensitive=source.flag("sensitive"),
         session=source.flag("session"),
         forget=source.flag("forget"),
+        remember=frozenset(source.texts("remember")),
         folders=frozenset({source.path.parent.name}),
     )
 

@@ -18,13 +18,14 @@ from bot.dialogue.runner import Runner
 from bot.dialogue.stack import State
 from bot.dialogue.store import Conversation, Event, Kept, Leave, Store
 from bot.dialogue.turn import Turn
-from bot.dialogue.understand import Thresholds, View, is_payload, press, understand
+from bot.dialogue.understand import QUESTIONS, Thresholds, View, is_payload, press, understand
 from bot.messages import TICKET, Button, Inbound, Outcome, Reply
 from bot.metrics import SECONDS, TURNS
 
 log = structlog.get_logger()
 
 TEXT_LIMIT = 2000  # characters; beyond it nobody tells a wallet what to do
+_QUESTION_LENGTH = 60  # characters of a question that are kept to be asked again of something else
 _ATTEMPTS = 5
 _DOORS_KEPT = 10_000
 _LOG_IN_LASTS = 30 * 24 * 3600 * 1000  # milliseconds of silence after which a door no longer speaks for anybody
@@ -48,6 +49,10 @@ class Understanding(Protocol):
 
     def parse(self, text: str, now: dt.datetime, names: Sequence[str] = (), expects: str | None = None) -> dict[str, Any]:
         """Parse one message; never raises."""
+        ...
+
+    def asked_of_other(self, question: str, text: str) -> str | None:
+        """Ask a question that was just answered of the other thing that a message names, None if it names none."""
         ...
 
 
@@ -175,8 +180,10 @@ class Engine:
 
     async def _end_old_session(self, turn: Turn, conversation: Conversation) -> None:
         """After a long silence, what was open is put away, and the person is told before the new message is answered."""
-        silence = _ms(turn.now) - conversation.updated_at
-        if turn.state.working(self.runner.flows) is not None and silence > self.timeout.total_seconds() * 1000:
+        if _ms(turn.now) - conversation.updated_at <= self.timeout.total_seconds() * 1000:
+            return
+        turn.state.forget()
+        if turn.state.working(self.runner.flows) is not None:
             facts = self.runner.pattern(turn, "pattern_session_end", {})
             turn.state.frames = [facts]
             await self.runner.run(turn)
@@ -201,13 +208,17 @@ class Engine:
         if not text or len(text) > TEXT_LIMIT:
             return [_respond("unreadable_empty" if not text else "unreadable_too_long")], {}
         names = await self.runner.people.names(turn.person) if turn.person else ()
+        text = self.interpreter.asked_of_other(turn.state.asked_about, text) or text
         parse = await asyncio.to_thread(self.interpreter.parse, text, turn.now, names, view.expects)
         turn.topic = parse["topic"]
         understood = parse["intent"]["confidence"] >= self.limits.accept
         if understood and turn.topic not in ("human", "small_talk", "other_out_of_scope"):
             turn.state.topic = turn.topic
+        commands = understand(parse, view, self.limits)
+        answered = any(isinstance(command, RunPattern) and command.pattern in QUESTIONS for command in commands)
+        turn.state.asked_about = masked(text, everything=False)[:_QUESTION_LENGTH] if answered else ""
         reading = {"intent": parse["intent"]["name"], "confidence": parse["intent"]["confidence"], "topic": parse["topic"]}
-        return understand(parse, view, self.limits), reading
+        return commands, reading
 
     def _pressed(self, issued: dict[str, Any], turn: Turn, view: View) -> list[Command]:
         """Act on a button once; one that belongs to a step long past says so instead."""

@@ -6,9 +6,8 @@ Each gives True when it is the person's turn to speak.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bot.dialogue.masking import masked
 from bot.dialogue.stack import Frame
 from bot.dialogue.turn import Turn
 from bot.messages import Reply
@@ -29,11 +28,12 @@ async def cancel_flow(runner: Runner, turn: Turn, frame: Frame) -> bool:
     if root is None:
         return False
     state.unwind(root, including=True)
+    state.forget_flow(root.flow)
     if runner.flows[frame.flow].is_pattern:
         state.frames.append(frame)
-        turn.offer_resume = True
-    elif state.top is not None:
-        runner.pattern(turn, "pattern_continue_interrupted", {})
+        turn.offer_resume = not frame.context.get("go_on")
+    else:
+        runner.offer_next(turn)
     return False
 
 
@@ -60,7 +60,7 @@ async def correct_slots(runner: Runner, turn: Turn, frame: Frame) -> bool:
     frame.context["changes"] = [
         {
             "name": runner.locale.word("slot_names", name),
-            "value": "" if value is None or isinstance(value, dict) else _shown(runner, name, value),
+            "value": "" if value is None or isinstance(value, dict) else runner.show(name, value),
         }
         for name, value in corrections.items()
     ]
@@ -71,11 +71,6 @@ async def correct_slots(runner: Runner, turn: Turn, frame: Frame) -> bool:
         if not runner.slots[name].sensitive and any(seen.slots.get(name) is not None for seen in chain)
     ]
     return False
-
-
-def _shown(runner: Runner, name: str, value: Any) -> str:
-    """Write a slot's value as a person reads it, long numbers shortened."""
-    return masked(runner.locale.show_slot(name, value), everything=False)
 
 
 async def repeat(runner: Runner, turn: Turn, frame: Frame) -> bool:
@@ -94,6 +89,7 @@ async def repeat(runner: Runner, turn: Turn, frame: Frame) -> bool:
 async def restart(runner: Runner, turn: Turn, frame: Frame) -> bool:
     """Clear the table."""
     turn.state.frames = [frame]
+    turn.state.forget()
     return False
 
 
@@ -103,7 +99,19 @@ async def search(runner: Runner, turn: Turn, frame: Frame) -> bool:
     spoken, foreign = runner.locale.answer(key, city, {"city_name": runner.locale.word("city_names", city)})
     if foreign:
         runner.say(turn, "utter_faq_of_another_city", frame, {"other_city": runner.locale.word("city_names", foreign)})
-    runner.add(turn, key, spoken.text, spoken.buttons, spoken.image)
+    buttons, action = list(spoken.buttons), frame.context.get("action")
+    if action and action["payload"] not in (payload for _, payload in buttons):
+        buttons.append((runner.locale.word("flow_names", action["flow"]), action["payload"]))
+    runner.add(turn, key, spoken.text, buttons, spoken.image)
+    return False
+
+
+async def already_so(runner: Runner, turn: Turn, frame: Frame) -> bool:
+    """Put what was told once more, and is so already, into words."""
+    frame.context["same"] = [
+        {"name": runner.locale.word("slot_names", name), "value": runner.show(name, value)}
+        for name, value in frame.context["told"].items()
+    ]
     return False
 
 
@@ -122,7 +130,7 @@ async def hand_off(runner: Runner, turn: Turn, frame: Frame) -> bool:
             name: working.slots.get(name) for name in runner.flows[working.flow].collects() if not runner.slots[name].sensitive
         }
         shown = {
-            runner.locale.word("slot_names", name): _shown(runner, name, value)
+            runner.locale.word("slot_names", name): runner.show(name, value)
             for name, value in filled.items()
             if value is not None
         }
@@ -148,6 +156,7 @@ BUILTIN: Mapping[str, Callable[[Runner, Turn, Frame], Awaitable[bool]]] = {
     "action_repeat": repeat,
     "action_restart": restart,
     "action_search": search,
+    "action_already_so": already_so,
     "action_respond": respond,
     "action_hand_off": hand_off,
     "action_leave_queue": leave_queue,

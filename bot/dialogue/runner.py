@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from bot.dialogue.actions import ActionResult, Actions, make_tracker
-from bot.dialogue.commands import Command, CorrectSlots, Hear, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
+from bot.dialogue.commands import (
+    Amend,
+    Command,
+    CorrectSlots,
+    Hear,
+    Later,
+    LeaveOut,
+    Proceed,
+    ResumeFlow,
+    RunPattern,
+    SetSlot,
+    StartFlow,
+)
 from bot.dialogue.domain import Slot
 from bot.dialogue.flows import END, Flow, Flows, Step
 from bot.dialogue.masking import masked
@@ -22,6 +34,7 @@ from locales import Locale
 log = structlog.get_logger()
 
 _STEPS_PER_TURN = 200
+_REPAIRS = frozenset({"pattern_cancel_flow", "pattern_correction", "pattern_already_so"})  # of the flow at work
 _RETRIES = (0.05, 0.2)  # seconds between tries of an action that broke off
 
 
@@ -51,8 +64,11 @@ class Runner:
     # -- commands ---------------------------------------------------------------------------------------------------------
 
     def execute(self, turn: Turn, commands: Sequence[Command]) -> None:
-        """Carry out commands on the stack; several new flows run in the order in which they were asked for."""
+        """Carry out commands on the stack; several wishes run in the order in which they were made."""
         state = turn.state
+        if state.top is not None:
+            state.top.started = True  # a wish that waited until the last words were said has its turn now
+        before, working = set(map(id, state.frames)), state.working(self.flows)
         if not any(isinstance(command, RunPattern) and command.pattern == "pattern_cannot_handle" for command in commands):
             state.misses = 0
         for command in sorted(commands, key=_rank):
@@ -67,11 +83,39 @@ class Runner:
                     self.pattern(turn, "pattern_correction", {"corrections": values})
                 case RunPattern(pattern, context):
                     self.pattern(turn, pattern, context)
+                case Amend(waiting, values):
+                    self._amend(turn, waiting, values)
+                case LeaveOut(rest):
+                    self.say(turn, "utter_too_many_wishes", None, {"rest": rest})
             turn.note("command", name=type(command).__name__, of=getattr(command, "flow", getattr(command, "pattern", "")))
         for start in reversed([command for command in commands if isinstance(command, StartFlow)]):
             self._start(turn, start)
+        self._queue(turn, [command for command in commands if isinstance(command, Later)], before, working)
+        begun = [frame for frame in state.frames if id(frame) not in before and not self.flows[frame.flow].is_pattern]
         for heard in (command for command in commands if isinstance(command, Hear)):
-            self._hear(state, heard)
+            for frame in begun or filter(None, [state.working(self.flows)]):
+                self._hear(frame, heard)
+
+    def _queue(self, turn: Turn, later: Sequence[Later], before: Collection[int], working: Frame | None) -> None:
+        """Put wishes that wait their turn below what this message begins, or below the flow at work that it only carries on."""
+        state = turn.state
+        new = [place for place, frame in enumerate(state.frames) if id(frame) not in before]
+        repairs = not new or state.frames[new[0]].flow in _REPAIRS
+        place = state.frames.index(working) if repairs and working in state.frames else (new or [len(state.frames)])[0]
+        above, state.frames = state.frames[place:], state.frames[:place]
+        for wish in reversed(later):
+            if isinstance(wish.command, StartFlow):
+                self._start(turn, wish.command)
+            else:
+                self.pattern(turn, wish.command.pattern, wish.command.context)
+            state.frames[-1].context["session"] = wish.session
+        waiting, state.frames = state.waiting(self.flows), state.frames + above
+        begun = [frame for frame in above if frame.caller is None and not self.flows[frame.flow].is_pattern]
+        dropped = any(frame.context.get("go_on") for frame in above)
+        wishes = [*([] if dropped else begun[-1:]), *waiting[: len(later)]]
+        slow = turn.person is None or any(self.flows[frame.flow].collects() for frame in wishes[:-1])
+        if later and len(wishes) > 1 and slow:
+            self.say(turn, "utter_one_by_one", None, {"wishes": [self.wish(frame) for frame in wishes]})
 
     def _start(self, turn: Turn, command: StartFlow) -> None:
         guard = self.flows[command.flow].guard
@@ -81,14 +125,42 @@ class Runner:
         frame = turn.state.push(command.flow, self.flows)
         for name, value in command.slots.items():
             turn.state.assign(frame, self.slots[name], value, self.flows)
+        frame.checked = list(command.recalled)
 
-    def _hear(self, state: State, command: Hear) -> None:
-        """Gather wordings of fraud in the flow at work, if it wants to know of them."""
-        root = state.working(self.flows)
-        folder = self.flows[root.flow].folder if root is not None else None
+    def _hear(self, frame: Frame, command: Hear) -> None:
+        """Gather wordings of fraud in a flow, if it wants to know of them."""
         for slot in self.slots.values():
-            if root is not None and slot.gathers and folder in slot.folders:
-                root.slots[slot.name] = sorted({*(root.slots.get(slot.name) or ()), *command.hints})
+            if slot.gathers and self.flows[frame.flow].folder in slot.folders:
+                frame.slots[slot.name] = sorted({*(frame.slots.get(slot.name) or ()), *command.hints})
+
+    def _amend(self, turn: Turn, frame_id: int, values: Mapping[str, Any]) -> None:
+        """Change or drop a wish that waits its turn, and say which one."""
+        frame = turn.state.frame(frame_id)
+        if frame is None:
+            return
+        if values:
+            frame.slots |= values
+            frame.checked = [name for name in frame.checked if name not in values]
+            self.say(turn, "utter_wish_amended", None, {"wish": self.wish(frame)})
+        else:
+            self.say(turn, "utter_wish_dropped", None, {"wish": self.wish(frame)})
+            turn.state.frames.remove(frame)
+        self._leave_patterns(turn.state)
+
+    def wish(self, frame: Frame) -> dict[str, Any]:
+        """Give what a frame is about as words can show it: the flow's name, and what was told of it."""
+        flow = self.flows[frame.flow]
+        told = {name: frame.slots.get(name) for name in flow.collects() if name not in flow.presets()}
+        shown = [
+            self.show(name, value)
+            for name, value in told.items()
+            if value is not None and not isinstance(value, dict) and not self.slots[name].sensitive
+        ]
+        return {"name": self.locale.word("flow_names", flow.id), "told": shown}
+
+    def show(self, name: str, value: Any) -> str:
+        """Write a slot's value as a person reads it, long numbers shortened."""
+        return masked(self.locale.show_slot(name, value), everything=False)
 
     def pattern(self, turn: Turn, pattern: str, context: Mapping[str, Any]) -> Frame:
         """Put a repair pattern on the stack, with the facts that its steps and words may use."""
@@ -97,18 +169,21 @@ class Runner:
             state.misses += 1
         working = state.working(self.flows)
         name = self.locale.word("flow_names", working.flow) if working else None
+        named = state.top is not None and (state.top.flow == "pattern_continue_interrupted" or not state.top.started)
         facts: dict[str, Any] = {
             "flow": working.flow if working else None,
             "flow_name": name,
-            "back": None if state.top is not None and state.top.flow == "pattern_continue_interrupted" else name,
+            "back": None if named else name,
             "misses": state.misses,
             "topic": turn.topic,
-            "topic_name": self.locale.names["topic_names"].get(turn.topic, ""),
             "candidates": [],
+            "begun": True,
+            "wish": None,
             "person": turn.person is not None,
             "ordered": turn.state.waits_for("order_id"),
         }
         facts |= context
+        facts |= {"topic_name": self.locale.names["topic_names"].get(facts["topic"], "")}
         facts["candidates"] = [self._titled(candidate, turn) for candidate in facts["candidates"]]
         return state.push(pattern, self.flows, context=facts)
 
@@ -142,7 +217,8 @@ class Runner:
     def _bring_up(self, state: State, flow: str) -> None:
         """Move an interrupted flow, with all that it has called, to the top."""
         self._leave_patterns(state)
-        start = next(place for place, frame in enumerate(state.frames) if frame.flow == flow)
+        places = [place for place, frame in enumerate(state.frames) if frame.flow == flow]
+        start = max(places, key=lambda place: (state.frames[place].started, place))
         end = start + 1
         while end < len(state.frames) and state.frames[end].caller is not None:
             end += 1
@@ -158,6 +234,7 @@ class Runner:
             if frame is None:
                 return
             frame.started = True
+            turn.state.session |= frame.context.pop("session", {})
             try:
                 listening = await self._advance(turn, frame)
             except Exception as fault:
@@ -184,6 +261,7 @@ class Runner:
             turn.state.unwind(root, including=True)
         else:
             turn.state.frames.clear()
+        turn.offer_resume = bool(turn.state.frames) and not turn.state.frames[-1].started
         turn.state.frames.append(facts)
 
     async def _advance(self, turn: Turn, frame: Frame) -> bool:
@@ -232,16 +310,24 @@ class Runner:
             for waiting in (other for other in state.frames if other.flow == flow.id):
                 waiting.step = flow.first  # what it asks may be settled now: who logged in above is logged in below
             return
-        below = state.top
         if flow.is_pattern:
-            if not turn.offer_resume:
-                return
-            turn.offer_resume = False
-        elif below is None:
-            self.pattern(turn, "pattern_completed", {"ended": flow.id, "asked": bool(frame.asked)})
+            if turn.offer_resume:
+                turn.offer_resume = False
+                self.offer_next(turn)
             return
-        if below is not None and below.started and not self.flows[below.flow].is_pattern:
-            self.pattern(turn, "pattern_continue_interrupted", {})
+        if remembered := [slot.name for slot in self.slots.values() if flow.id in slot.remember]:
+            state.remember(frame, remembered)
+        if state.top is None:
+            self.pattern(turn, "pattern_completed", {"ended": flow.id, "asked": bool(frame.asked)})
+        elif state.top.started:
+            self.offer_next(turn)
+
+    def offer_next(self, turn: Turn) -> None:
+        """Offer to go on with the flow below: one that was interrupted, or a wish that waits after another was dropped."""
+        below = turn.state.top
+        if below is not None and not self.flows[below.flow].is_pattern:
+            begun, below.started = below.started, True
+            self.pattern(turn, "pattern_continue_interrupted", {"begun": begun, "wish": self.wish(below)})
 
     async def _collect(self, turn: Turn, frame: Frame, step: Step) -> bool:
         values = turn.state.visible(frame, self.flows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from bot.dialogue.domain import Slot
 from bot.dialogue.flows import END, Flows
 
 TOKENS_KEPT = 60  # buttons that a conversation still knows; older ones answer that they are old
+FLOWS_KEPT = 3  # ended flows that a message may lean on
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class State:
     door: str = ""  # the end of a channel that spoke last
     ended: bool = False  # the log-in of this door was ended, and nobody was told here yet
     topic: str = ""  # of the last message that was about the wallet: where a person is asked for, it tells which
+    ended_flows: list[dict[str, Any]] = field(default_factory=list)  # the newest first, each with its slots: 「再转一次」
+    asked_about: str = ""  # the question that was answered last: 「那提现呢」 asks it again
 
     @staticmethod
     def from_json(data: Mapping[str, Any], flows: Flows) -> State:
@@ -110,14 +113,33 @@ class State:
         owner.slots[slot.name] = value
 
     def working(self, flows: Flows) -> Frame | None:
-        """Give the flow at work: the nearest below the patterns on top, at the root of its calls."""
+        """Give the flow at work: the nearest that is begun, below the patterns on top, at the root of its calls."""
         for frame in reversed(self.frames):
-            if not flows[frame.flow].is_pattern:
+            if frame.started and not flows[frame.flow].is_pattern:
                 root = frame
                 while root.caller is not None and (caller := self.frame(root.caller)) is not None:
                     root = caller
                 return root
         return None
+
+    def waiting(self, flows: Flows) -> list[Frame]:
+        """Give the wishes that wait their turn, the next one first."""
+        return [frame for frame in reversed(self.frames) if not frame.started and not flows[frame.flow].is_pattern]
+
+    def remember(self, frame: Frame, names: Collection[str]) -> None:
+        """Keep what a flow that ended was told, for the message that leaves it out next time."""
+        slots = {name: frame.slots[name] for name in names if frame.slots.get(name) is not None}
+        self.forget_flow(frame.flow)
+        checked = [name for name in slots if name in frame.checked]
+        self.ended_flows = [{"flow": frame.flow, "slots": slots, "checked": checked}, *self.ended_flows][:FLOWS_KEPT]
+
+    def forget_flow(self, flow: str) -> None:
+        """Forget what a flow was told: it was dropped since, and nobody means it any more."""
+        self.ended_flows = [ended for ended in self.ended_flows if ended["flow"] != flow]
+
+    def forget(self) -> None:
+        """Forget everything that was only kept to be referred to."""
+        self.ended_flows, self.asked_about = [], ""
 
     def take_over(self, other: State) -> None:
         """Put everything open in another conversation on top of this one, with new frame ids where both use the same."""
@@ -132,6 +154,7 @@ class State:
         self.tokens |= other.tokens
         self.session |= other.session
         self.question = other.question or self.question
+        self.ended_flows, self.asked_about = other.ended_flows or self.ended_flows, other.asked_about
         self.said, self.misses, self.serial = other.said, other.misses, self.serial + other.serial
 
     def waits_for(self, name: str) -> bool:

@@ -5,22 +5,42 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.dialogue.commands import Command, CorrectSlots, Hear, Proceed, ResumeFlow, RunPattern, SetSlot, StartFlow
+from bot.dialogue.commands import (
+    Amend,
+    Command,
+    CorrectSlots,
+    Hear,
+    Later,
+    LeaveOut,
+    Proceed,
+    ResumeFlow,
+    RunPattern,
+    SetSlot,
+    StartFlow,
+)
 from bot.dialogue.domain import Slot, SlotMapping
 from bot.dialogue.flows import Flow, Flows
-from bot.dialogue.masking import is_recovery_code
+from bot.dialogue.masking import is_recovery_code, masked
 from bot.dialogue.stack import Frame, State
 
 _PAYLOAD = re.compile(r"/(?:SetSlots\((?P<slots>.*)\)|(?P<intent>[\w/]+)(?P<entities>\{.*\})?)\Z", re.DOTALL)
 _SURELY = 0.9  # an intent this sure wins over a word that merely could be an answer
 _FREE_TEXT_LENGTH = 20  # characters; a longer message is no name and no note
+_NAME_LENGTH = 4  # characters; so short a message that fits nothing else is an answer rather than talk about something else
+_NOTHING_ELSE = 0.8  # the share of a message from which on it is nothing but its values
 _CANDIDATES = 3
 _NEAR = 2  # answers offered with a service that the chat cannot do
 _ON_TOPIC = 5  # questions offered when only the topic is known
+_WISHES = 3  # done from one message; more is said, not dropped
 _ANSWERED = frozenset({"pattern_topic_question", "pattern_not_offered"})  # what the facts answer, as they do a question
+QUESTIONS = frozenset({"pattern_search", "pattern_topic_question"})
+_ITSELF = 0.75  # of the threshold: what an answer has by itself before other readings as a question count for it
+_WORTH_DOING = 0.1  # the chance of a flow from which on it is offered with the answer on how to do it
+_CORRECTS = frozenset({"pattern_correction", "pattern_deny"})
+_AT_ONCE = frozenset({"pattern_human_handoff", "pattern_search"})
 _FAINT = 0.02  # a reading less likely than this is not worth a button
 _WITH_VALUES = frozenset(
     {"pattern_correction", "pattern_deny", "pattern_affirm", "pattern_chitchat", "pattern_continue_flow"}
@@ -84,8 +104,77 @@ class View:
 
 
 def understand(parse: Mapping[str, Any], view: View, limits: Thresholds) -> list[Command]:
-    """Turn one parsed message into commands."""
+    """Turn one parsed message into commands; several wishes in it become one after another."""
+    if parse.get("clauses"):
+        return _several(parse, view, limits)
     return _Reading(parse, view, limits).commands()
+
+
+def _several(parse: Mapping[str, Any], view: View, limits: Thresholds) -> list[Command]:
+    """Read each wish by itself: the first where the conversation stands, the others as if nothing were open."""
+    kept = [clause for clause in parse["clauses"] if clause["intent"]["name"] != "cancel"]
+    drops = len(kept) < len(parse["clauses"]) and view.state.working(view.flows) is not None
+    if not kept:
+        return _Reading(parse, view, limits).commands()
+    alone = View(State(session=dict(view.state.session), ended_flows=list(view.state.ended_flows)), view.flows, view.slots)
+    wishes: list[tuple[Mapping[str, Any], Later]] = []
+    for clause in kept[:_WISHES]:
+        reading = _Reading(clause, alone, limits)
+        for command in reading.requests():
+            if isinstance(command, StartFlow | RunPattern):
+                wishes.append((clause, Later(command, reading.session())))
+            if isinstance(command, StartFlow):
+                alone.state.ended_flows.insert(0, {"flow": command.flow, "slots": command.slots, "checked": []})
+    first: list[Command]
+    if drops:
+        first = [RunPattern("pattern_cancel_flow", {"intent": "cancel", "go_on": True})]
+    elif answer := _answer(kept[0], view, limits):
+        first, wishes = answer, [pair for pair in wishes if pair[0] is not kept[0]]
+    else:
+        wishes = sorted(_distinct(wishes, view), key=lambda pair: _place(pair[1], wishes, view))
+        wishes[:-1] = [(clause, replace(later, command=_going_on(later.command))) for clause, later in wishes[:-1]]
+        first = _Reading(wishes.pop(0)[0], view, limits).commands(heard=False)
+        first = [_going_on(command) if wishes else command for command in first]
+    rest = kept[_WISHES:]
+    beyond: list[Command] = [LeaveOut(_tail(parse["text"], rest[0]["start"]))] if rest else []
+    heard: list[Command] = [Hear(tuple(parse["hints"]))] if parse.get("hints") else []
+    return [*beyond, *first, *(later for _, later in wishes), *heard]
+
+
+def _answer(clause: Mapping[str, Any], view: View, limits: Thresholds) -> list[Command]:
+    """Read a first part that answers or corrects what is open, before another wish."""
+    commands = _Reading(clause, view, limits).requests()
+    return commands if all(isinstance(command, SetSlot | CorrectSlots | Proceed) for command in commands) else []
+
+
+def _distinct(wishes: list[tuple[Mapping[str, Any], Later]], view: View) -> list[tuple[Mapping[str, Any], Later]]:
+    """Leave out what is only said twice; money twice is two payments, each with its own code."""
+    kept: list[tuple[Mapping[str, Any], Later]] = []
+    for pair in wishes:
+        if _asks_nothing(pair[1].command, view) and any(pair[1] == other for _, other in kept):
+            continue
+        kept.append(pair)
+    return kept
+
+
+def _asks_nothing(command: Command, view: View) -> bool:
+    """Tell whether something is done without a word from the person in between."""
+    return not isinstance(command, StartFlow) or not view.flows[command.flow].collects()
+
+
+def _place(wish: Later, wishes: Iterable[tuple[Mapping[str, Any], Later]], view: View) -> int:
+    """Say when a wish has its turn: a person is called and a question answered before what takes long, else as it was said."""
+    takes_long = any(not _asks_nothing(other.command, view) for _, other in wishes)
+    return 0 if takes_long and isinstance(wish.command, RunPattern) and wish.command.pattern in _AT_ONCE else 1
+
+
+def _going_on(command: Command) -> Any:
+    """Let a pattern that would wait for the person go on with what follows it."""
+    return RunPattern(command.pattern, command.context | {"go_on": True}) if isinstance(command, RunPattern) else command
+
+
+def _tail(text: str, start: int) -> str:
+    return masked(text[start:].strip(), everything=False)
 
 
 def press(payload: str, view: View, limits: Thresholds) -> list[Command]:
@@ -155,21 +244,29 @@ class _Reading:
         flow = self.view.flows.by_intent.get(intent)
         return intent == "faq" or (flow is not None and flow.id in _ANSWERED)
 
-    def commands(self) -> list[Command]:
+    def commands(self, *, heard: bool = True) -> list[Command]:
         """Give what the message says about the session (the city), what it asks for, and what it sounds like."""
-        session = self.values([(slot.name, "") for slot in self.view.slots.values() if slot.session])
-        heard = [Hear(tuple(self.parse["hints"]))] if self.parse.get("hints") else []
-        return [*(SetSlot(name, value) for name, value in session.items()), *self.requests(), *heard]
+        hints = [Hear(tuple(self.parse["hints"]))] if heard and self.parse.get("hints") else []
+        return [*(SetSlot(name, value) for name, value in self.session().items()), *self.requests(), *hints]
+
+    def session(self) -> dict[str, Any]:
+        """Read the slots that outlast a flow."""
+        return self.values([(slot.name, "") for slot in self.view.slots.values() if slot.session])
 
     def requests(self) -> list[Command]:
         values = self.values(self.view.collected())
         flow = self.view.flows.by_intent.get(self.intent) if self.sure >= self.limits.accept else None
+        if (amended := self.amended(flow, values)) is not None:
+            return [amended]
         if values and (self.answers_alone(values) or not self.leads_away(flow, values)):
             return _changes(values, self.view)
         if (taken_back := self.taken_back(flow)) is not None:
             return [CorrectSlots(taken_back)]
-        if (self.only_digits() or self.secret_word()) and (answer := self.free_text()):
+        foreign = flow is not None and flow.id == "pattern_out_of_scope" and len(self.text) <= _NAME_LENGTH
+        if (self.only_digits() or self.secret_word() or foreign) and (answer := self.free_text()):
             return answer
+        if recalled := self.recalled(flow):
+            return recalled
         if flow is not None:
             return self.lead(flow)
         if self.intent == "faq" and self.sure >= self.limits.accept:
@@ -209,18 +306,22 @@ class _Reading:
                 values[name] = {"problem": "several", "text": "、".join(words)}
                 used.update(found)
 
+    def covered(self) -> float:
+        """Give the share of the message that is entities."""
+        told: int = sum(entity["end"] - entity["start"] for entity in self.entities)
+        return told / max(len(self.text), 1)
+
     def answers_alone(self, values: Mapping[str, Any]) -> bool:
         """Tell whether the message is nothing but the answer to the newest question, or a plain yes or no to it."""
         if not self.view.asked or self.view.asked[0] not in values:
             return False
-        covered = sum(entity["end"] - entity["start"] for entity in self.entities)
         mapped = any(
             mapping.kind == "from_intent" and mapping.intent == self.intent
             for mapping in self.view.slots[self.view.asked[0]].mappings
         )
         if self.view.slots[self.view.asked[0]].sensitive and self.intent not in self.starting():
             return True  # 「验证码是493201」: whoever sends the code answers, whatever else the words around it sound like
-        return mapped or (covered >= 0.8 * len(self.text) and self.sure < _SURELY) or self.only_digits()
+        return mapped or (self.covered() >= _NOTHING_ELSE and self.sure < _SURELY) or self.only_digits()
 
     def starting(self) -> frozenset[str]:
         """Give the intents of the flows that people ask for, and of correction."""
@@ -229,6 +330,8 @@ class _Reading:
 
     def leads_away(self, flow: Flow | None, values: Mapping[str, Any]) -> bool:
         """Tell whether the message surely wants something else than what the conversation is at."""
+        if self.parse.get("polite") or self.covered() >= _NOTHING_ELSE:
+            return False  # 「24小时到账行不」, 「24小时到账」
         if self.intent == "faq":
             return self.sure >= self.limits.accept
         at_work = {frame.flow for frame in self.view.chain}
@@ -236,6 +339,51 @@ class _Reading:
             return False
         # what was just asked for, given in a message that only sounds like talk about something else
         return flow.id not in _WEAKER or self.requested not in values
+
+    def amended(self, flow: Flow | None, values: Mapping[str, Any]) -> Command | None:
+        """Read what concerns a wish that waits its turn: one that the message names, or one that alone can take what it says."""
+        at_work = {name: value for frame in reversed(self.view.chain) for name, value in frame.slots.items()}
+        said = {str(entity["value"]) for entity in self.entities if entity["entity"] != "amount"}
+        for frame in self.view.state.waiting(self.view.flows):
+            waits = self.view.flows[frame.flow]
+            names = said & {str(value) for name, value in frame.slots.items() if value != at_work.get(name)}
+            if names and flow is not None and flow.id == "pattern_cancel_flow":
+                return Amend(frame.id, {})
+            told = self.values([(name, waits.id) for name in self.view.fillable(waits)])
+            new = {name: value for name, value in told.items() if frame.slots.get(name) != value}
+            again = flow is not None and flow.id == waits.id
+            if (names and told and again) or (new and (names or not values) and (again or _corrects(flow))):
+                return Amend(frame.id, told)
+        return None
+
+    def recalled(self, flow: Flow | None) -> list[Command]:
+        """Fill in what the message leaves out from the newest flow that it can mean: 「再转一次」, 「那上个月呢」."""
+        hint = self.parse.get("elliptical")
+        kinds = {entity["entity"] for entity in self.entities if not entity.get("negated")}
+        elsewhere = flow is not None and not flow.is_pattern
+        if hint is None or (hint["mark"] == "instead" and elsewhere):  # 「换成青岛」
+            return []
+        if not kinds and not hint["intents"] and self.sure >= _SURELY:
+            return []
+        for one in self.view.state.ended_flows:
+            meant = self.view.flows.get(one["flow"])
+            if meant is None or not (kinds or one["slots"]) or (hint["intents"] and not {*hint["intents"]} & {*meant.intents}):
+                continue
+            reading = _Reading({**self.parse, **_surely(meant.intents[0])}, self.view, self.limits)
+            own = reading.values([(name, meant.id) for name in self.view.fillable(meant)])
+            if len(own) + len(session := reading.session()) < len(kinds):
+                continue
+            if any(frame.flow == meant.id for frame in self.view.chain):
+                return [Proceed()]
+            kept = {name: value for name, value in one["slots"].items() if name not in own}
+            start = StartFlow(meant.id, {**kept, **own}, tuple(name for name in one["checked"] if name in kept))
+            return [*(SetSlot(name, value) for name, value in session.items()), start]
+        if hint["intents"] and (named := self.view.flows.by_intent.get(hint["intents"][0])) is not None:
+            return self.lead(named)
+        again = hint["mark"] == "again" or _corrects(flow)
+        if flow is None or (flow.is_pattern and not self.view.state.frames and again):
+            return [RunPattern("pattern_nothing_before")] if not self.view.state.frames else []
+        return []
 
     def taken_back(self, flow: Flow | None) -> dict[str, Any] | None:
         """Read a correction that gives no new value: 「收款人错了」, 「不对」 at a card."""
@@ -255,17 +403,21 @@ class _Reading:
     def lead(self, flow: Flow) -> list[Command]:
         """Follow an intent: a repair pattern, the flow at work, an interrupted one, or a new one."""
         if flow.is_pattern:
-            keys = self.answers_on_topic()
-            if len(keys) > 1 and flow.id == "pattern_topic_question":
+            keys, clear = self.answers_on_topic(), self.stands_out()
+            if keys and clear is None and flow.id == "pattern_topic_question":
                 return [RunPattern("pattern_clarification", {"candidates": [self.offered(key) for key in keys[:_ON_TOPIC]]})]
             named = any(entity["entity"] == "amount" for entity in self.entities)  # a sum named wants doing, not explaining
-            answer = keys[0] if len(keys) == 1 and not named else None
-            near = [self.offered(key) for key in keys[:_NEAR] if key != answer]
-            return [RunPattern(flow.id, {"intent": self.intent, "faq": answer, "about": self.city(), "candidates": near})]
+            answer = None if named or clear is None else clear["intent_response_key"]
+            near = [self.offered(key) for key in keys[:_NEAR]] if answer is None else []
+            facts = {"intent": self.intent, "faq": answer, "about": self.city(), "candidates": near}
+            return [RunPattern(flow.id, facts | ({"topic": self.parse["topic"]} if "topic" in self.parse else {}))]
         if any(frame.flow == flow.id for frame in self.view.chain):
             return [Proceed()]
         if any(frame.flow == flow.id for frame in self.view.state.frames):
             return [ResumeFlow(flow.id)]
+        asked = self.stands_out() if self.parse.get("asked") else None
+        if asked is not None and asked["confidence"] > _FAINT:
+            return [self.answer(asked["intent_response_key"], {"flow": flow.id, "payload": f"/{flow.intents[0]}"})]
         return [StartFlow(flow.id, self.values([(slot, flow.id) for slot in self.view.fillable(flow)]))]
 
     def question(self) -> list[Command]:
@@ -281,8 +433,9 @@ class _Reading:
                 if all(name in values for name in wanted):
                     return [StartFlow(flow.id, values)]
         best = self.answers()[0]
-        if self.sure * best["confidence"] / self.chances["faq"] >= self.limits.faq:
-            return [RunPattern("pattern_search", {"faq": best["intent_response_key"], "about": self.city()})]
+        alone = best["confidence"] >= _ITSELF * self.limits.faq  # not only because something else about it was asked
+        if alone and self.sure * best["confidence"] / self.chances["faq"] >= self.limits.faq:
+            return [self.answer(best["intent_response_key"], self.action())]
         candidates, _ = self.nearest()
         return [RunPattern("pattern_clarification", {"candidates": candidates})] if candidates else self.unclear()
 
@@ -291,11 +444,33 @@ class _Reading:
         cities = {entity["value"] for entity in self.entities if entity["entity"] == "city"}
         return cities.pop() if len(cities) == 1 else None
 
+    def answer(self, key: str, action: Mapping[str, str] | None) -> RunPattern:
+        """Answer a question, and offer to do what was asked about where a flow does it."""
+        return RunPattern("pattern_search", {"faq": key, "about": self.city(), "action": action})
+
+    def action(self) -> dict[str, str] | None:
+        """Give the flow that a question of how to do something is about, as something to press."""
+        if not self.parse.get("asked"):
+            return None
+        flows = ((intent, self.view.flows.by_intent.get(intent), chance) for intent, chance in self.chances.items())
+        likely = [(chance, intent, flow) for intent, flow, chance in flows if flow is not None and not flow.is_pattern]
+        chance, intent, flow = max(likely, key=lambda one: one[0], default=(0.0, "", None))
+        if flow is None or chance < _WORTH_DOING or any(frame.flow == flow.id for frame in self.view.state.frames):
+            return None
+        return {"flow": flow.id, "payload": f"/{intent}"}
+
+    def stands_out(self) -> Mapping[str, Any] | None:
+        """Give the answer that is likelier than all others together, or nearly so, if it is on the topic of the message."""
+        answers = self.answers()
+        if not answers or answers[0]["topic"] != self.parse["topic"]:
+            return None
+        whole = sum(item["confidence"] for item in answers)
+        return answers[0] if answers[0]["confidence"] >= self.limits.faq * whole > 0 else None
+
     def answers_on_topic(self) -> list[str]:
-        """Give the questions on the topic of the message, likeliest first; only one when it stands out among them."""
-        fitting = [item for item in self.answers() if item["topic"] == self.parse["topic"]]
-        if fitting and fitting[0]["confidence"] > sum(item["confidence"] for item in fitting) / 2:
-            del fitting[1:]
+        """Give the questions that the message may ask: the likeliest of all, then those on its topic."""
+        answers = self.answers()
+        fitting = [item for place, item in enumerate(answers) if not place or item["topic"] == self.parse["topic"]]
         return [item["intent_response_key"] for item in fitting]
 
     def answers(self) -> Sequence[Mapping[str, Any]]:
@@ -359,14 +534,26 @@ class _Reading:
 
 
 def _changes(values: Mapping[str, Any], view: View) -> list[Command]:
-    """Fill or correct, leaving out what is already so."""
+    """Fill or correct; what is already so is said to be so when there is nothing else."""
     same = {
         name
         for frame in view.chain
         for name, value in frame.slots.items()
         if name in values and values[name] == value and name not in view.asked
     }
-    return _fill({name: value for name, value in values.items() if name not in same}, view) or [Proceed()]
+    if changed := {name: value for name, value in values.items() if name not in same}:
+        return _fill(changed, view)
+    told = {name: value for name, value in values.items() if not view.slots[name].sensitive}
+    return [Proceed(), RunPattern("pattern_already_so", {"told": told})]
+
+
+def _corrects(flow: Flow | None) -> bool:
+    return flow is not None and flow.id in _CORRECTS
+
+
+def _surely(intent: str) -> dict[str, Any]:
+    """Give the part of a parse that says nothing but one intent."""
+    return {"intent": {"name": intent, "confidence": 1.0}, "intent_ranking": [], "elliptical": None}
 
 
 def _value(entity: Mapping[str, Any]) -> Any:

@@ -114,6 +114,20 @@ async def _show_page(turn: Turn, key: str) -> None:
     turn.say("utter_password_page", ticket=ticket.id)
 
 
+class WhereCode(WalletAction):
+    """Say that a code confirms, and where it went."""
+
+    def name(self) -> str:
+        """Name the action."""
+        return "action_where_code"
+
+    async def act(self, turn: Turn) -> list[Event]:
+        """Read the phone that it went to."""
+        person = await turn.wallet.person(turn.user_id)
+        turn.say("utter_where_code", own_phone=person.phone_masked)
+        return []
+
+
 class ValidateCode(WalletAction):
     """Take six digits, however they are spaced, or the wish for another link to the password's page."""
 

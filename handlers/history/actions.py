@@ -21,7 +21,7 @@ class ShowHistory(WalletAction):
         """Read one page, with what is on its way above the first; one more than is shown tells whether there are older ones."""
         said = turn.slot("period")
         if said and "problem" in said:
-            turn.say("utter_history_one_period", said=said["text"])
+            turn.say(f"utter_history_{said['problem']}_period", said=said["text"])
             return []
         period = Period(date.fromisoformat(said["start"]), date.fromisoformat(said["end"])) if said else None
         found = await turn.wallet.history(turn.user_id, period, city=turn.city, limit=_PAGE + 1, before=turn.slot("before"))

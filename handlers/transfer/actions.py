@@ -32,7 +32,8 @@ class ValidatePayee(WalletAction):
         """Keep the one match; ask on when there is none or more than one."""
         payee = turn.slot("payee")
         if isinstance(payee, dict):
-            turn.say("utter_payee_several", said=payee["text"])
+            oneself = payee["problem"] == "oneself"
+            turn.say("utter_payee_oneself" if oneself else "utter_payee_several", said=payee["text"])
             return [SlotSet("payee", None)]
         said = str(payee).strip()
         matches = await turn.wallet.find_payees(turn.user_id, said, city=turn.city)

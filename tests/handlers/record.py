@@ -29,7 +29,7 @@ PLAYS = {
     "login": ["余额", "1380000", WANG, "12", f":wrong {WANG}", "没收到验证码", f":code {WANG}", "明细", ":press 更早的"],
     "newcomer": ["登录", NEW, f":code {NEW}", ":press 开通", "切换到青岛", "开通钱包", "退出登录"],
     "transfer": [
-        *("登录", WANG, f":code {WANG}", "转账", "李四光", "李娜", "几百块", "200块", "12", f":wrong {WANG}"),
+        *("登录", WANG, f":code {WANG}", "转账", "李四光", "李娜", "几百块", "200块", "确认", "12", f":wrong {WANG}"),
         *("没收到验证码", f":code {WANG}", "余额"),
     ],
     "recall": [

@@ -45,12 +45,12 @@ def _plain(example: str) -> str:
 def _phrasings() -> dict[str, list[str]]:
     """Read every FAQ phrasing by its key."""
     found: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "nlu/data/zh_CN/faq").glob("*.yml")):
+    for path in sorted((ROOT / "nlu/data/zh_CN/faq").glob("*/*.yml")):
         for item in _read(path)["nlu"]:
             key = item["intent"].removeprefix("faq/")
             assert key != item["intent"], f"{path.name}: {item['intent']} is no FAQ label"
             assert key not in found, f"{key} stands twice"
-            assert item["metadata"]["topic"] == path.stem, f"{key} stands in {path.name}"
+            assert (item["metadata"]["topic"], key) == (path.parent.name, path.stem), f"{key} stands in {path}"
             found[key] = [_plain(line.removeprefix("- ")) for line in item["examples"].splitlines()]
     return found
 
@@ -133,8 +133,8 @@ def test_answers_are_short_and_their_buttons_lead_somewhere() -> None:
 
 
 def test_phrasings_are_many_and_all_different() -> None:
-    """Enough phrasings for each key, none under two keys or twice, and each file named by a topic of the contract."""
-    assert {path.stem for path in (ROOT / "nlu/data/zh_CN/faq").glob("*.yml")} <= TOPICS
+    """Enough phrasings for each key, none under two keys or twice, each in a file of its own below its topic."""
+    assert {path.name for path in (ROOT / "nlu/data/zh_CN/faq").iterdir()} <= TOPICS
     thin = {key: len(lines) for key, lines in PHRASINGS.items() if len(lines) < PHRASINGS_LEAST}
     assert not thin
     twice = [text for text, count in Counter(text for lines in PHRASINGS.values() for text in lines).items() if count > 1]

@@ -92,7 +92,8 @@ def spoken_in_code(flows: Flows) -> set[str]:
     responding = [flow for flow in flows.values() if any(step.name == "action_respond" for step in flow.steps.values())]
     forms = {
         "utter_refused_{}": [f"utter_refused_{code}" for code in errors.BY_CODE],
-        "utter_amount_{}": [f"utter_amount_{problem}" for problem in ("sub_fen", "zero", "negative", "huge", "several")],
+        "utter_amount_{}": [f"utter_amount_{problem}" for problem in ("sub_fen", "zero", "negative", "huge", "several", "vague")],
+        "utter_history_{}_period": [f"utter_history_{it}_period" for it in ("impossible", "unclear", "future", "several")],
         "utter_notice_{}": [f"utter_notice_{kind}" for kind in kinds_of_notices()],
         "utter_{}": [f"utter_{intent}" for flow in responding for intent in flow.intents],
         "utter_ask_{}": [],  # the loader holds these against what exists

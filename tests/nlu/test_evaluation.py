@@ -25,16 +25,26 @@ def interpreter() -> Interpreter:
 class Parrot:
     """Stands in for an interpreter with answers that a test knows."""
 
-    topics = frozenset({"transfer", "balance"})
+    topics = frozenset({"transfer", "balance", "other_out_of_scope"})
+    encoded = 0
 
     def warm(self) -> None:
         """Be warm."""
 
     def parse(self, text: str, now: object = None) -> dict[str, Any]:
-        """Take everything with 转 for a transfer, with ? for a question, and the rest for a balance."""
+        """Take all with 转 for a transfer, with ? for a question, the rest for a balance; digits for yuan."""
         name = "faq" if "?" in text else "transfer_money" if "转" in text else "check_balance"
         selector = {"faq": {"response": {"intent_response_key": "faq/how", "confidence": 1.0}}}
-        return {"topic": "transfer" if "转" in text else "balance", "intent": {"name": name}, "response_selector": selector}
+        outside = 0.3 if "天" in text else 0.1
+        topics = [("transfer" if "转" in text else "balance", 0.7), ("other_out_of_scope", outside)]
+        digits = "".join(filter(str.isdigit, text))
+        self.encoded += bool(digits)
+        return {
+            "intent_ranking": [{"name": name, "confidence": 0.9}],
+            "topic_ranking": [{"name": name, "confidence": share} for name, share in topics],
+            "response_selector": selector,
+            "entities": [{"entity": "amount", "value": int(digits) * 100, "text": digits}] if digits else [],
+        }
 
 
 def report(tmp_path: Path, content: str) -> dict[str, Any]:
@@ -63,6 +73,28 @@ def test_intents_and_keys_are_compared_without_a_header_too(tmp_path: Path) -> N
     """Labels that are no topics are intents, faq/… labels are answers; a header is optional."""
     assert report(tmp_path, "转账\ttransfer_money\n怎么?\tfaq/how\n")["accuracy"] == 1.0
     assert report(tmp_path, "text\tkey\n怎么?\thow\n为何?\tother\n")["accuracy"] == 0.5
+
+
+def test_confidence_is_held_against_what_was_right(tmp_path: Path) -> None:
+    """Sure to 0.7 and right every second time is 0.2 amiss; being sure to 0.9 and always right is 0.1."""
+    assert report(tmp_path, "转账\ttransfer\n转钱\tbalance\n")["calibration_error"] == 0.2
+    assert report(tmp_path, "转账\ttransfer_money\n转钱\ttransfer_money\n")["calibration_error"] == 0.1
+
+
+def test_out_of_scope_is_told_apart_by_its_share(tmp_path: Path) -> None:
+    """Of two pairs of one outside and one inside, one is in order and one is even; without both kinds there is no figure."""
+    rows = "text\ttopic\n今天\tother_out_of_scope\n天天转\ttransfer\n余额\tbalance\n"
+    assert report(tmp_path, rows)["outside_auroc"] == 0.75
+    assert report(tmp_path, "转账\ttransfer\n")["outside_auroc"] is None
+
+
+def test_entities_are_compared_exactly(tmp_path: Path) -> None:
+    """All of a sentence's entities and no other; a row without the column does not count, one that is empty wants none."""
+    rows = ("转5\t{}\tamount:5=500", "转6\t{}\tpayee:小李 amount:6=600", "转\t{}\t", "转7\t{}")
+    found = report(tmp_path, "".join(f"{row}\n" for row in rows).replace("{}", "transfer_money"))
+    assert found["entities_exact"] == round(2 / 3, 4)
+    assert found["entity_faults"] == ("转6: amount:6=600",)
+    assert found["encoded"] == 0.75
 
 
 @pytest.mark.parametrize(("content", "line"), [("转账\n", 1), ("转账\ttransfer\n余额\t\n", 2), ("", 1)])

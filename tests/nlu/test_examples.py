@@ -71,15 +71,24 @@ def test_the_checker_sees_each_kind_of_fault(tmp_path: Path) -> None:
     """Doubles, contradictions, thin labels, unknown topics and unknown entities are told with their places."""
     (tmp_path / "a.yml").write_text(
         "nlu:\n- intent: one\n  metadata: {topic: transfer}\n  examples: |\n    - 转账\n    - 转账\n    - [x](payer)\n"
-        "- intent: two\n  metadata: {topic: nonsense}\n  examples: |\n    - 轉賬\n",
+        "- intent: two\n  metadata: {topic: nonsense}\n  examples: |\n    - 轉賬\n    - 请问 X 呀\n",
         encoding="utf-8",
     )
     told = [str(fault) for fault in check(tmp_path)]
     assert any(line.startswith("a.yml:6: stands already at a.yml:5") for line in told)
     assert any(line.startswith("a.yml:11: two here and one at a.yml:5") for line in told)
+    assert not any(line.startswith("a.yml:12") for line in told)  # what is left without its fillers is too short to tell
     assert "a.yml:7: unknown entity payer" in told
     assert any("one has 3 examples, fewer than 60" in line for line in told)
     assert any("unknown topic nonsense" in line for line in told)
+
+
+def test_sentences_that_differ_in_fillers_alone_have_one_label(tmp_path: Path) -> None:
+    """「怎么转账」 under one label and 「请问怎么转账呢」 under another contradict each other."""
+    label = "- intent: {}\n  metadata: {{topic: transfer}}\n  examples: |\n    - {}\n"
+    content = "nlu:\n" + label.format("one", "怎么转账") + label.format("two", "请问怎么转账呢?")
+    (tmp_path / "a.yml").write_text(content, encoding="utf-8")
+    assert any(str(fault).startswith("a.yml:9: two here and one at a.yml:5") for fault in check(tmp_path))
 
 
 def test_the_shipped_data_has_no_fault() -> None:

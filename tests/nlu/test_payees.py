@@ -83,6 +83,23 @@ FOUND = {
     "转给李娜的弟弟100": ["李娜的弟弟"],
     "给李娜妈妈转100": ["李娜妈妈"],
     "给李娜女士转100": ["李娜"],
+    "给楼下卖菜的刘姐转30": ["楼下卖菜的刘姐"],
+    "转50给楼下卖菜的刘姐": ["楼下卖菜的刘姐"],
+    "给小王的老婆转300": ["小王的老婆"],
+    "给门口水果店老板转45": ["门口水果店老板"],
+    "给陈建国先生转500": ["陈建国先生"],
+    "给我同事小周转60": ["小周"],
+    "给我大儿子转500": ["我大儿子"],
+    "给二舅汇2000": ["二舅"],
+    "转给阿布都热合曼100": ["阿布都热合曼"],
+    "转给Mary Ann 30": ["Mary Ann"],
+    "给王伟、刘洋、赵敏各转50": ["王伟", "刘洋", "赵敏"],
+    "给贾宝玉薛宝钗各转50": ["贾宝玉", "薛宝钗"],
+    "给张三100,李四200": ["张三", "李四"],
+    "@李娜 转50": ["李娜"],
+    "打800到赵本山账户": ["赵本山"],
+    "给房东转房租2300": ["房东"],
+    "转给林冲的那二百": ["林冲"],
 }
 
 NOBODY = [
@@ -109,6 +126,19 @@ NOBODY = [
     "给我看看余额",
     "转到微信怎么转",
     "金额和收款人都错了",
+    "给老板扫100",
+    "给东西付款",
+    "往里面充100",
+    "给孩子那张卡转50",
+    "转给谁来着",
+    "给个链接我设支付密码",
+    "给关了吗",
+    "给花呗还款",
+    "给朋友代付款可以吗",
+    "转账到现在还没有到账",
+    "向周星星收200",
+    "转柒圆零柒分",
+    "转千儿八百",
     "收款人不对",
 ]
 
@@ -120,6 +150,7 @@ def payees(text: str, names: tuple[str, ...] = CONTACTS, expects: str | None = N
     return [
         one.value if one.value in names or not one.value.isascii() else text[slice(*normal.span(one.start, one.end))]
         for one in found
+        if not one.own
     ]
 
 
@@ -164,11 +195,24 @@ def test_names_are_found_without_contacts_too(text: str) -> None:
         "从头再来": [],
         "二百": [],
         "不知道": [],
+        "给个链接我设支付密码": [],
+        "都错了": [],
+        "老地方": [],
+        "就是上次那个李强": ["李强"],
+        "楼下卖菜的刘姐": ["楼下卖菜的刘姐"],
     }.items(),
 )
 def test_a_bare_name_answers_to_whom(text: str, expected: list[str]) -> None:
     """When a payee is being asked for, a name alone is one, and a command is not."""
     assert payees(text, expects="payee") == expected
+
+
+@pytest.mark.parametrize("text", ["给自己转200", "转给我自己200", "把钱转给本人"])
+def test_the_speaker_is_nobody_else(text: str) -> None:
+    """Whoever pays themselves names nobody; the words are marked as their own."""
+    (one,) = find_payees(normal_form(text).text)
+    assert one.own
+    assert payees("转到自己的银行卡") == payees("转给自己的卡") == []
 
 
 def test_a_contact_is_known_without_the_surname() -> None:

@@ -22,7 +22,7 @@ slots:
     forget: true
     mappings:
       - {type: from_intent, intent: affirm, value: true}
-  city: {type: any, session: true, mappings: [{type: custom}]}
+  city: {type: any, session: true, remember: [pay], mappings: [{type: custom}]}
 """
 MISTAKES = {
     "unknown field at the top": ("slots: {}\nactions: [action_x]  # !", "'actions'"),
@@ -48,6 +48,10 @@ MISTAKES = {
         "slots:\n  payee:\n    type: text\n    mappings:\n"
         "      - type: from_text\n        conditions:\n          - flow: pay  # !",
         "'flow'",
+    ),
+    "a secret that is remembered": (
+        "slots:\n  code:\n    type: text\n    sensitive: true\n    remember: [pay]  # !",
+        "not remembered",
     ),
     "the same slot twice": ("slots:\n  payee: {type: text}\n  payee: {type: text}  # !", "twice"),
     "broken YAML": ("slots: [  # !", ""),
@@ -75,6 +79,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     assert slots["agreed"].forget
     assert slots["agreed"].mappings[0].value is True
     assert slots["city"].session
+    assert slots["city"].remember == {"pay"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

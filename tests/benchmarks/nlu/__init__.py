@@ -1,0 +1,1 @@
+"""How well messages are understood, and how fast, beside the peer that the field knows."""
